@@ -1,4 +1,4 @@
-"""The costs of a change that a caller approves."""
+"""What a caller approves of a change."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,11 @@ from reconciler.records.plan_view import AGREED_TO_BY
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """The costs that the caller has approved."""
+    """The costs that the caller has approved, and the plan if it has to be one that the caller was shown."""
 
     restart: bool = False
     data_loss: bool = False
+    plan_hash: str | None = None
 
     def covers(self, disruption: Disruption) -> bool:
         """Whether an action with this cost may be done."""

@@ -137,12 +137,12 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     )
 
 
-def shown_first(previewer: Previewer, plan_hash: str | None, shown: Shown) -> Previewer:
-    """Plan a change, check that it is the plan of `plan_hash`, and pass it to `shown`."""
+def shown_first(previewer: Previewer, approval: Approval, shown: Shown) -> Previewer:
+    """Plan a change, check that it is the plan that was approved, and pass it to `shown`."""
 
     async def told() -> Preview:
         preview = await previewer()
-        require_plan(preview, plan_hash)
+        require_plan(preview, approval.plan_hash)
         shown(preview)
         return preview
 

@@ -17,7 +17,7 @@ from reconciler.health.node_failures import only_one
 from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState
 from reconciler.model.record import ClusterRecord, ClusterSpec, WantedPower
-from reconciler.model.results import ClusterStatus
+from reconciler.model.results import ClusterStatus, NodeStatus
 from reconciler.progress import Progress, no_progress
 from reconciler.records import adoption, fault_changes, record_changes
 from reconciler.records.approval import NOTHING_AGREED, Approval
@@ -76,7 +76,6 @@ class Clusters:
         start: bool = True,
         wait_for_ssh: bool = True,
         approval: Approval = NOTHING_AGREED,
-        plan_hash: str | None = None,
         shown: Shown = unseen,
         timeout_s: float = 120.0,
     ) -> ClusterStatus:
@@ -84,10 +83,10 @@ class Clusters:
 
         With `wait_for_ssh` it waits for logins, and for cloud-init on nodes with `user_data`. Raises, before anything
         is changed, `ApprovalRequired` if the plan would restart nodes or lose data and the caller has not approved
-        that, and `Conflict` if it is not the plan of `plan_hash`.
+        that, and `Conflict` if it is not the plan that was approved.
         """
         cluster, spec = await self._load(topology)
-        previewer = shown_first(lambda: self._preview(cluster, spec, start=start), plan_hash, shown)
+        previewer = shown_first(lambda: self._preview(cluster, spec, start=start), approval, shown)
         done = await self._carry_out(cluster, previewer, approval)
         return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s)
 
@@ -112,7 +111,6 @@ class Clusters:
         to: int | None = None,
         wait_for_ssh: bool = True,
         approval: Approval = NOTHING_AGREED,
-        plan_hash: str | None = None,
         shown: Shown = unseen,
         timeout_s: float = 120.0,
     ) -> ClusterStatus:
@@ -121,17 +119,13 @@ class Clusters:
         Default: the last generation in which they differ. Snapshots, crashes and reverts are not undone. Shows the
         plan, raises and waits as `apply` does, for the nodes that should run.
         """
-        previewer = shown_first(lambda: self.plan_rollback(cluster, to=to), plan_hash, shown)
+        previewer = shown_first(lambda: self.plan_rollback(cluster, to=to), approval, shown)
         done = await self._carry_out(cluster, previewer, approval)
         running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
         return await self._answer(done, running if wait_for_ssh else [], timeout_s)
 
     async def adopt(
-        self,
-        cluster: str,
-        topology: GivenTopology | None = None,
-        *,
-        approval: Approval = NOTHING_AGREED,
+        self, cluster: str, topology: GivenTopology | None = None, *, approval: Approval = NOTHING_AGREED
     ) -> ClusterStatus:
         """Rebuild the record of a cluster from its topology and the host, and take over what another store has made.
 
@@ -263,12 +257,7 @@ class Clusters:
         return await self._answer(done, chosen, ssh_timeout_s)
 
     async def stop(
-        self,
-        cluster: str,
-        *,
-        mode: StopMode = StopMode.SHUTDOWN,
-        timeout_s: float = 60.0,
-        nodes: Nodes = None,
+        self, cluster: str, *, mode: StopMode = StopMode.SHUTDOWN, timeout_s: float = 60.0, nodes: Nodes = None
     ) -> ClusterStatus:
         """Stop nodes, by default all; they stay off. Raises `OperationTimeout` naming those that are still up.
 
@@ -304,7 +293,7 @@ class Clusters:
         restart_after: bool = True,
         wait_for_ssh: bool = True,
         ssh_timeout_s: float = 120.0,
-    ) -> ClusterStatus:
+    ) -> NodeStatus:
         """Cut a node's power and, with `restart_after`, boot it again."""
         await addresses(self._runtime.store, await existing(self._runtime.store, cluster), [node])
         power = {node: WantedPower.RUNNING if restart_after else WantedPower.OFF}
@@ -312,11 +301,15 @@ class Clusters:
             cluster,
             lambda before: record_changes.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
         )
-        done = await self._converge(record)
-        if not (restart_after and wait_for_ssh):
-            return await self._inspection.status(cluster, done.look)
-        await convergence.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, self._progress)
-        return await self._inspection.status(cluster)
+        look = (await self._converge(record)).look
+        if restart_after and wait_for_ssh:
+            try:
+                await convergence.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, self._progress)
+            except ClusterError as error:
+                error.partial = error.partial and _of_node(error.partial, node)
+                raise
+            look = None
+        return _of_node(await self._inspection.status(cluster, look), node)
 
     # Below: the parts that these methods share.
 
@@ -389,6 +382,10 @@ class Clusters:
         )
         late.partial = status
         raise late from error
+
+
+def _of_node(status: ClusterStatus, name: str) -> NodeStatus:
+    return next(node for node in status.nodes if node.name == name)
 
 
 def _standing_still(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:

@@ -148,7 +148,7 @@ def _refuse(error: _Showable, output: OutputFormat) -> None:
         from reconciler.model.results import ToolError
 
         refused = ToolError(code=ErrorCode.INVALID_ARGUMENT, message=error.format_message(), recoverable=False)
-        emit(refused, output, lambda _: None)
+        emit(refused, output)
     error.show()
 
 

@@ -1,7 +1,5 @@
 """Commands for build trees."""
 
-# ruff: noqa: PLC0415  imports wait until a command runs
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,15 +74,12 @@ def register(
     output: Output = OutputFormat.TABLE,
 ) -> "BuildArtifact":
     """Store a copy of a build tree; its ID comes from its content."""
-    from reconciler.frontends.cli.artifact_tables import show_artifact
-
     metadata = dict(_label(each) for each in label or ())
     source = str(tree.absolute())
 
     return present(
         lambda use: use.artifacts.register(source, build_type, kernel_version=kernel, metadata=metadata),
         CommandEnding(output=output, when_interrupted="nothing was registered"),
-        show_artifact,
     )
 
 
@@ -92,9 +87,7 @@ def register(
 @prints
 def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]":
     """List the registered artifacts."""
-    from reconciler.frontends.cli.artifact_tables import show_artifacts
-
-    return present(lambda use: use.artifacts.listing(), CommandEnding(output=output), show_artifacts)
+    return present(lambda use: use.artifacts.listing(), CommandEnding(output=output))
 
 
 @artifact.command()
@@ -104,9 +97,7 @@ def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact
 
     Files that were not stored are listed.
     """
-    from reconciler.frontends.cli.artifact_tables import show_artifact
-
-    return present(lambda use: use.artifacts.show(artifact_id), CommandEnding(output=output), show_artifact)
+    return present(lambda use: use.artifacts.show(artifact_id), CommandEnding(output=output))
 
 
 @artifact.command()
@@ -126,9 +117,7 @@ def diff(
 
     Prints modules and programs that differ, and the commits between them.
     """
-    from reconciler.frontends.cli.artifact_tables import show_diff
-
-    return present(lambda use: use.artifacts.diff(a, b), CommandEnding(output=output), show_diff)
+    return present(lambda use: use.artifacts.diff(a, b), CommandEnding(output=output))
 
 
 @artifact.command()
@@ -148,14 +137,11 @@ def sync(
 
     Only differences to an earlier tree there are sent.
     """
-    from reconciler.frontends.cli.artifact_tables import show_sync
-
     return present(
         lambda use: use.deployment.sync(
             cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout
         ),
         CommandEnding(output=output, when_interrupted=_GOES_ON),
-        show_sync,
         partial=True,
     )
 
@@ -174,14 +160,11 @@ def install(
     output: Output = OutputFormat.TABLE,
 ) -> "InstallStatus":
     """Install a synced artifact on the nodes. Modules go where modprobe finds them; they are not loaded."""
-    from reconciler.frontends.cli.artifact_tables import show_install
-
     return present(
         lambda use: use.deployment.install(
             cluster, artifact_id, nodes=node, install_mode=mode, dest_base=dest, timeout_s=timeout
         ),
         CommandEnding(output=output, when_interrupted=_GOES_ON),
-        show_install,
         partial=True,
     )
 
@@ -198,12 +181,9 @@ def uninstall(
     output: Output = OutputFormat.TABLE,
 ) -> "InstallStatus":
     """Uninstall the installed artifact from the nodes. Loaded modules stay loaded; synced trees stay."""
-    from reconciler.frontends.cli.artifact_tables import show_install
-
     return present(
         lambda use: use.deployment.uninstall(cluster, nodes=node, forget_only=forget, timeout_s=timeout),
         CommandEnding(output=output, when_interrupted=_GOES_ON),
-        show_install,
         partial=True,
     )
 
@@ -212,12 +192,9 @@ def uninstall(
 @prints
 def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRemoval":
     """Remove an artifact from this host and free its space. Nodes keep their copies."""
-    from reconciler.frontends.cli.artifact_tables import show_removal
-
     return present(
         lambda use: use.artifacts.remove(artifact_id),
-        CommandEnding(output=output, when_interrupted="run it again to continue"),
-        show_removal,
+        CommandEnding(output=output, when_interrupted=_GOES_ON),
     )
 
 

@@ -2,7 +2,6 @@
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from reconciler.records.approval import Approval
     from reconciler.records.plan_view import PlanView
     from reconciler.records.preview import Preview
+    from reconciler.records.proposal import Shown
 
 CHANGES = 2
 
@@ -67,23 +67,16 @@ def apply(
     """Converge the host to a topology file."""
     how_to_end = CommandEnding(output=output, when_interrupted=STAYS_WANTED)
     wanted = given_topology(topology, how_to_end)
+    approval = _approval(restart=allow_restart, data_loss=allow_data_loss, plan_hash=plan_hash)
+    shown = _shown(approval, output)
 
-    async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.records.approval import Approval
-        from reconciler.records.proposal import unseen
-
-        approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
-        return await use.clusters.apply(
-            wanted,
-            start=start,
-            wait_for_ssh=wait,
-            approval=approval,
-            plan_hash=plan_hash,
-            shown=_shows_preview(approval) if output is OutputFormat.TABLE else unseen,
-            timeout_s=timeout,
-        )
-
-    status = present(work, how_to_end, _show_status, partial=True)
+    status = present(
+        lambda use: use.clusters.apply(
+            wanted, start=start, wait_for_ssh=wait, approval=approval, shown=shown, timeout_s=timeout
+        ),
+        how_to_end,
+        partial=True,
+    )
     if output is OutputFormat.TABLE:
         _say_what_next(status)
     return status
@@ -131,23 +124,16 @@ def rollback(
     """
     if dry_run:
         return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), CommandEnding(output=output))
+    approval = _approval(restart=allow_restart, data_loss=allow_data_loss, plan_hash=plan_hash)
+    shown = _shown(approval, output)
 
-    async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.records.approval import Approval
-        from reconciler.records.proposal import unseen
-
-        approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
-        return await use.clusters.rollback(
-            cluster,
-            to=to,
-            wait_for_ssh=wait,
-            approval=approval,
-            plan_hash=plan_hash,
-            shown=_shows_preview(approval) if output is OutputFormat.TABLE else unseen,
-            timeout_s=timeout,
-        )
-
-    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_status, partial=True)
+    return present(
+        lambda use: use.clusters.rollback(
+            cluster, to=to, wait_for_ssh=wait, approval=approval, shown=shown, timeout_s=timeout
+        ),
+        CommandEnding(output=output, when_interrupted=STAYS_WANTED),
+        partial=True,
+    )
 
 
 @app.command()
@@ -170,14 +156,9 @@ def adopt(
     """
     how_to_end = CommandEnding(output=output)
     wanted = given_topology(topology, how_to_end) if topology is not None else None
+    approval = _approval(restart=allow_restart, data_loss=allow_data_loss)
 
-    async def work(use: UseCases) -> "ClusterStatus":
-        from reconciler.records.approval import Approval
-
-        approval = Approval(restart=allow_restart, data_loss=allow_data_loss)
-        return await use.clusters.adopt(cluster, wanted, approval=approval)
-
-    return present(work, how_to_end, _show_status, partial=True)
+    return present(lambda use: use.clusters.adopt(cluster, wanted, approval=approval), how_to_end, partial=True)
 
 
 @app.command()
@@ -197,7 +178,6 @@ def start(
     return present(
         lambda use: use.clusters.start(cluster, wait_for_ssh=wait, ssh_timeout_s=timeout, paused=paused, nodes=nodes),
         CommandEnding(output=output, when_interrupted=STAYS_WANTED),
-        _show_status,
         partial=True,
     )
 
@@ -217,7 +197,6 @@ def restart(
     return present(
         lambda use: use.clusters.restart(cluster, nodes=nodes, mode=mode, wait_for_ssh=wait, ssh_timeout_s=timeout),
         CommandEnding(output=output, when_interrupted=STAYS_WANTED),
-        _show_status,
         partial=True,
     )
 
@@ -238,7 +217,6 @@ def stop(
     return present(
         lambda use: use.clusters.stop(cluster, mode=mode, timeout_s=timeout, nodes=nodes),
         CommandEnding(output=output, when_interrupted=STAYS_WANTED),
-        _show_status,
         partial=True,
     )
 
@@ -276,7 +254,7 @@ def destroy(
             return await use.clusters.destroy_by_marks(cluster, remove_overlays=remove_overlays, take_over=take_over)
         return await use.clusters.destroy(cluster, remove_overlays=remove_overlays)
 
-    return present(work, how_to_end, _show_status)
+    return present(work, how_to_end)
 
 
 @app.command()
@@ -291,13 +269,10 @@ def crash(
 ) -> "NodeStatus":
     """Cut a node's power and boot it again."""
 
-    async def work(use: UseCases) -> "NodeStatus":
-        status = await use.clusters.crash(
-            cluster, node, restart_after=restart, wait_for_ssh=wait, ssh_timeout_s=timeout
-        )
-        return next(each for each in status.nodes if each.name == node)
-
-    return present(work, CommandEnding(output=output, when_interrupted=STAYS_WANTED), _show_node)
+    return present(
+        lambda use: use.clusters.crash(cluster, node, restart_after=restart, wait_for_ssh=wait, ssh_timeout_s=timeout),
+        CommandEnding(output=output, when_interrupted=STAYS_WANTED),
+    )
 
 
 def _present_plan(think: "Work[Preview]", how_to_end: CommandEnding) -> "PlanView":
@@ -308,7 +283,7 @@ def _present_plan(think: "Work[Preview]", how_to_end: CommandEnding) -> "PlanVie
 
         return plan_view(await think(use))
 
-    view = present(work, how_to_end, _show_plan)
+    view = present(work, how_to_end)
     return exit_with(view, FAILURE if view.blocked else 0 if view.converged else CHANGES)
 
 
@@ -333,32 +308,20 @@ def _say_what_next(status: "ClusterStatus") -> None:
     narrate(f"      vmcluster ssh {status.cluster_name} {reachable[-1]}")
 
 
-def _show_status(status: "ClusterStatus") -> None:
-    from reconciler.frontends.cli.tables import show_status
+def _approval(*, restart: bool, data_loss: bool, plan_hash: str | None = None) -> "Approval":
+    from reconciler.records.approval import Approval
 
-    show_status(status)
-
-
-def _show_node(node: "NodeStatus") -> None:
-    from reconciler.frontends.cli.tables import show_node
-
-    show_node(node)
+    return Approval(restart=restart, data_loss=data_loss, plan_hash=plan_hash)
 
 
-def _shows_preview(approval: "Approval") -> "Callable[[Preview], None]":
+def _shown(approval: "Approval", output: OutputFormat) -> "Shown":
+    """Prints the plan before it is carried out; where the output is data, nothing."""
     from reconciler.frontends.cli.plan_text import print_plan
     from reconciler.records.plan_view import plan_view
+    from reconciler.records.proposal import unseen
 
     def show(preview: "Preview") -> None:
         with unheard():
             print_plan(plan_view(preview), short=True, agreed=approval.arguments)
 
-    return show
-
-
-def _show_plan(view: "PlanView") -> None:
-    from reconciler.frontends.cli.plan_text import print_plan
-
-    print_plan(view)
-    if not view.converged:
-        typer.echo(f"plan hash: {view.plan_hash}")
+    return show if output is OutputFormat.TABLE else unseen

@@ -44,7 +44,7 @@ def doctor(
 
         return await examine_host(use.runtime.settings, fix=fix)
 
-    examination = present(work, CommandEnding(output=output), _show)
+    examination = present(work, CommandEnding(output=output))
     return exit_with(examination, FAILURE if examination.failures else 0)
 
 
@@ -66,6 +66,7 @@ def _verdict(examination: "Examination") -> str:
     return f"{fails}; `vmcluster doctor --fix` fixes {examination.fixable}" if examination.fixable else fails
 
 
-def _show(examination: "Examination") -> None:
+def show_examination(examination: "Examination") -> None:
+    """The checks of a host, with the remedies for those that failed."""
     for line, color in examination_lines(examination):
         typer.secho(printable(line), fg=color)

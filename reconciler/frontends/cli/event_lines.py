@@ -63,7 +63,7 @@ def event_line(event: ClusterEvent, output: OutputFormat, repeats: Repeats) -> N
             _print(json.dumps(plain(event)))
         case OutputFormat.YAML:
             _print("---")
-            emit(event, output, lambda _: None)
+            emit(event, output)
         case OutputFormat.TABLE:
             _print("  ".join(one_line(cell) for cell in _cells(repeats.add(event)) if cell))
 

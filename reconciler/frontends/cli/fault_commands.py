@@ -107,8 +107,6 @@ def partition(
 
     IPv4, IPv6, ARP, broadcast and established connections are cut.
     """
-    from reconciler.frontends.cli.fault_tables import show_injected
-
     sides = tuple(map(split_names, groups or ()))
     grudge = dict(parse_drops(drop)) if drop else None
 
@@ -123,7 +121,6 @@ def partition(
         cluster,
         held,
         CommandEnding(output=output, when_interrupted=_STAYS_WANTED),
-        show_injected,
     )
 
 
@@ -164,7 +161,6 @@ def impair(
     output: Output = OutputFormat.TABLE,
 ) -> "NetFaultHandle":
     """Delay, drop, corrupt or slow down only what one node sends."""
-    from reconciler.frontends.cli.fault_tables import show_injected
 
     async def inject(use: UseCases) -> "NetFaultHandle":
         from reconciler.faults.requests import impair_request
@@ -189,7 +185,7 @@ def impair(
         request = impair_request(source, named, asked, direction=direction, include_host=include_host)
         return await use.faults.inject(cluster, request, duration_s=duration, afresh=held is not None)
 
-    return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED), show_injected)
+    return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED))
 
 
 @fault.command()
@@ -201,15 +197,12 @@ def heal(
     output: Output = OutputFormat.TABLE,
 ) -> "Healed":
     """Heal faults. Healing a fault that is already gone succeeds."""
-    from reconciler.frontends.cli.fault_tables import show_healed
-
     if everything is bool(handles):
         raise typer.BadParameter("name the faults to heal, or pass --all")
 
     return present(
         lambda use: use.faults.heal_many(cluster, None if everything else handles),
         CommandEnding(output=output, when_interrupted=_AGAIN),
-        show_healed,
     )
 
 
@@ -217,9 +210,7 @@ def heal(
 @prints
 def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[NetFaultInfo]":
     """List the desired faults, and whether they are applied."""
-    from reconciler.frontends.cli.fault_tables import show_faults
-
-    return present(lambda use: use.faults.listing(cluster), CommandEnding(output=output), show_faults)
+    return present(lambda use: use.faults.listing(cluster), CommandEnding(output=output))
 
 
 @fault.command()
@@ -231,11 +222,7 @@ def explain(
     output: Output = OutputFormat.TABLE,
 ) -> "LinkExplanation":
     """Explain what faults do to packets between two nodes."""
-    from reconciler.frontends.cli.fault_tables import show_explanation
-
-    return present(
-        lambda use: use.faults.explain(cluster, sender, receiver), CommandEnding(output=output), show_explanation
-    )
+    return present(lambda use: use.faults.explain(cluster, sender, receiver), CommandEnding(output=output))
 
 
 @fault.command()
@@ -260,14 +247,13 @@ def verify(
 
     All nodes send to all others at the same time. Exits 1 when a link contradicts the faults.
     """
-    from reconciler.frontends.cli.fault_tables import show_verification
 
     async def work(use: UseCases) -> "FaultVerification":
         from reconciler.usecases.fault_verification import FaultVerifier
 
         return await FaultVerifier(use.runtime).verify(cluster, nodes, count=count)
 
-    verification = present(work, CommandEnding(output=output), show_verification)
+    verification = present(work, CommandEnding(output=output))
     return exit_with(verification, 0 if verification.sound else FAILURE)
 
 
@@ -298,8 +284,7 @@ def _inject(
     cluster: str,
     held: str | None,
     how_to_end: CommandEnding,
-    show: "Callable[[NetFaultHandle], None]",
 ) -> "NetFaultHandle":
     if held is None:
-        return present(inject, how_to_end, show)
+        return present(inject, how_to_end)
     raise typer.Exit(hold(inject, cluster, words_of(held), how_to_end))

@@ -50,7 +50,6 @@ def push(
             cluster, source, destination, nodes=node_names(nodes), replace=replace, timeout_s=timeout
         ),
         CommandEnding(output=output),
-        _show_transfer,
     )
 
 
@@ -70,7 +69,6 @@ def pull(
     return present(
         lambda use: use.transfers.pull(cluster, node, source, destination, replace=replace, timeout_s=timeout),
         CommandEnding(output=output),
-        _show_transfer,
     )
 
 
@@ -181,7 +179,6 @@ def _show_log(
     result = present(
         lambda use: use.consoles.show(cluster, node, tail=tail, since_marker=since),
         CommandEnding(output=output),
-        _show_console,
     )
 
     async def go_on(use: UseCases) -> None:
@@ -192,25 +189,3 @@ def _show_log(
     if follow:
         run_command(go_on)
     return result
-
-
-def _show_console(result: "ConsoleResult") -> None:
-    for line in result.lines:
-        typer.echo(one_line(line))
-    if result.message:
-        narrate(result.message)
-
-
-def _show_transfer(result: "TransferResult") -> None:
-    from reconciler.frontends.cli.tables import print_columns
-
-    print_columns(
-        ["NODE", "FILES", "DIRECTORIES", "LINKS", "BYTES", "SECONDS"],
-        (
-            [name, str(of.files), str(of.directories), str(of.symlinks), str(of.size_bytes), f"{of.duration_s:.2f}"]
-            for name, of in result.per_node.items()
-        ),
-    )
-    for name, of in result.per_node.items():
-        for skipped in of.left_out:
-            narrate(f"{name}: skipped: {skipped}")

@@ -1,8 +1,5 @@
 """Commands for the hosts that share a store."""
 
-# ruff: noqa: PLC0415  imports wait until a command runs
-
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,7 +11,6 @@ from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import narrate, prints
 from reconciler.frontends.cli.session import FAILURE, CommandEnding, present, run_command
 from reconciler.frontends.cli.text import printable
-from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.host import ForgottenHost, HostInfo
@@ -33,34 +29,28 @@ Host = Annotated[
 @prints
 def list_hosts(output: Output = OutputFormat.TABLE) -> "list[HostInfo]":
     """List the hosts, with what they have and what is placed on them."""
-
-    async def work(use: UseCases) -> "list[HostInfo]":
-        return await use.hosts.listing()
-
-    from reconciler.frontends.cli.host_tables import show_hosts
-
-    return present(work, CommandEnding(output=output), show_hosts)
+    return present(lambda use: use.hosts.listing(), CommandEnding(output=output))
 
 
 @host.command()
 @prints
 def show(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
     """Show a host: its resources, features, images and nodes."""
-    return _one(lambda use: use.hosts.show(name), output)
+    return present(lambda use: use.hosts.show(name), CommandEnding(output=output))
 
 
 @host.command()
 @prints
 def cordon(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
     """Place no new nodes on a host. Those on it stay."""
-    return _one(lambda use: use.hosts.cordon(name), output)
+    return present(lambda use: use.hosts.cordon(name), CommandEnding(output=output))
 
 
 @host.command()
 @prints
 def uncordon(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
     """Let new nodes be placed on a host again."""
-    return _one(lambda use: use.hosts.cordon(name, cordoned=False), output)
+    return present(lambda use: use.hosts.cordon(name, cordoned=False), CommandEnding(output=output))
 
 
 @host.command()
@@ -76,7 +66,7 @@ def drain(
 
     Disks are local, so the nodes stay where they are. Start them again after `vmcluster host uncordon`.
     """
-    return _one(lambda use: use.hosts.drain(name, timeout_s=timeout), output)
+    return present(lambda use: use.hosts.drain(name, timeout_s=timeout), CommandEnding(output=output))
 
 
 @host.command()
@@ -92,17 +82,7 @@ def forget(
     """
     if not yes:
         _ask(name)
-
-    async def work(use: UseCases) -> "ForgottenHost":
-        return await use.hosts.forget(name)
-
-    return present(work, CommandEnding(output=output), _show_forgotten)
-
-
-def _one(work: Callable[[UseCases], Awaitable["HostInfo"]], output: OutputFormat) -> "HostInfo":
-    from reconciler.frontends.cli.host_tables import show_host
-
-    return present(work, CommandEnding(output=output), show_host)
+    return present(lambda use: use.hosts.forget(name), CommandEnding(output=output))
 
 
 def _ask(name: str) -> None:
@@ -112,9 +92,3 @@ def _ask(name: str) -> None:
     found = run_command(lambda use: use.hosts.show(name))
     lost = f" The disks of {', '.join(found.placed_nodes)} are lost with it." if found.placed_nodes else ""
     require_a_yes(printable(f"Is host {name} gone for good?{lost}"))
-
-
-def _show_forgotten(forgotten: "ForgottenHost") -> None:
-    typer.echo(printable(f"host {forgotten.name} is forgotten"))
-    for node in forgotten.placed_nodes:
-        typer.echo(printable(f"{node} will be placed again, with new disks: `vmcluster apply` of its topology"))

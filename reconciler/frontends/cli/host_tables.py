@@ -6,9 +6,8 @@ import typer
 
 from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import printable
-from reconciler.model.host import HostInfo
+from reconciler.model.host import ForgottenHost, HostInfo
 
-_HEADERS = ("HOST", "STATUS", "ADDRESS", "NODES", "VCPUS", "MEMORY", "DISK FREE", "KVM", "LABELS")
 _STYLES = {"Ready": "green", "Ready,Cordoned": "yellow", "Lost": "red", "Lost,Cordoned": "red"}
 
 
@@ -38,6 +37,13 @@ def show_host(host: HostInfo) -> None:
     typer.echo()
     for line in lines:
         typer.echo(printable(line))
+
+
+def show_forgotten(forgotten: ForgottenHost) -> None:
+    """A host that is no longer part of the store, and what happens to its nodes."""
+    typer.echo(printable(f"host {forgotten.name} is forgotten"))
+    for node in forgotten.placed_nodes:
+        typer.echo(printable(f"{node} will be placed again, with new disks: `vmcluster apply` of its topology"))
 
 
 def _row(host: HostInfo) -> list[str]:

@@ -66,10 +66,11 @@ def build(
     how_to_end = CommandEnding(
         output=output, when_interrupted="run it again to continue after the stages that are done"
     )
-    return present(work, how_to_end, _show)
+    return present(work, how_to_end)
 
 
-def _show(built: "BuiltImage") -> None:
+def show_built(built: "BuiltImage") -> None:
+    """An image and the files next to it."""
     state = "is up to date" if built.reused else "was built"
     typer.echo(f"{built.disk} {state}: {built.size_bytes / 1024**2:.0f} MiB, Linux {built.kernel_version}")
     typer.echo(f"kernel  {built.kernel}")

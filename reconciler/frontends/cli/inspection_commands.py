@@ -13,7 +13,6 @@ from reconciler.frontends.cli.completion import complete_cluster
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
 from reconciler.frontends.cli.output import emit, exit_with, prints
 from reconciler.frontends.cli.session import FAILURE, CommandEnding, given_topology, present, run_command
-from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ def status(
     """Show the state of a cluster's nodes and what is wrong."""
     if cluster is None:
         return _present_list(output)
-    from reconciler.frontends.cli.tables import show_status
-
-    return present(lambda use: use.inspection.status(cluster), CommandEnding(output=output), show_status, partial=True)
+    return present(lambda use: use.inspection.status(cluster), CommandEnding(output=output), partial=True)
 
 
 @app.command("list")
@@ -54,9 +51,7 @@ def list_clusters(output: Output = OutputFormat.TABLE) -> "list[ClusterSummary]"
 
 
 def _present_list(output: OutputFormat) -> "list[ClusterSummary]":
-    from reconciler.frontends.cli.tables import show_clusters
-
-    return present(lambda use: use.inspection.clusters(), CommandEnding(output=output), show_clusters)
+    return present(lambda use: use.inspection.clusters(), CommandEnding(output=output))
 
 
 @app.command()
@@ -85,14 +80,13 @@ def handle(
 @prints
 def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Change]":
     """List what changed in a cluster, when, and who asked for it."""
-    from reconciler.frontends.cli.tables import show_history
 
     async def work(use: UseCases) -> "list[Change]":
         from reconciler.records.history import history_of
 
         return await history_of(use.runtime, cluster)
 
-    return present(work, CommandEnding(output=output), show_history)
+    return present(work, CommandEnding(output=output))
 
 
 @app.command()
@@ -118,16 +112,8 @@ def validate(
 
         return await check(wanted, use.runtime.settings, with_files=not file_only)
 
-    found = present(work, how_to_end, _show_validation)
+    found = present(work, how_to_end)
     return exit_with(found, 0 if found.valid else FAILURE)
-
-
-def _show_validation(found: "Validation") -> None:
-    for of in found.problems:
-        where = f"{of.path}: " if of.path else ""
-        typer.echo(printable(f"{found.file}:{of.line}:{of.column}: {where}{of.message}"))
-    if found.valid:
-        typer.echo(printable(f"{found.file}: valid"))
 
 
 @app.command()

@@ -1,7 +1,5 @@
 """Commands for what goes on in a node without anybody who waits."""
 
-# ruff: noqa: PLC0415  imports wait until a command runs
-
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +9,6 @@ from reconciler.frontends.cli.node_commands import command_line, parse_environme
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
 from reconciler.frontends.cli.session import CommandEnding, present
-from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.job import Job, JobOutput
@@ -35,22 +32,15 @@ def start(
     output: Output = OutputFormat.TABLE,
 ) -> "Job":
     """Start a command in a node and return at once; it goes on by itself."""
-
-    async def work(use: UseCases) -> "Job":
-        return await use.jobs.start(cluster, node, command_line(words), env=parse_environment(env or []))
-
-    return present(work, CommandEnding(output=output), lambda found: _show([found]))
+    command, variables = command_line(words), parse_environment(env or [])
+    return present(lambda use: use.jobs.start(cluster, node, command, env=variables), CommandEnding(output=output))
 
 
 @job.command()
 @prints
 def status(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> "list[Job]":
     """List the jobs of nodes that run, oldest first."""
-
-    async def work(use: UseCases) -> "list[Job]":
-        return await use.jobs.status(cluster, nodes)
-
-    return present(work, CommandEnding(output=output), _show, partial=True)
+    return present(lambda use: use.jobs.status(cluster, nodes), CommandEnding(output=output), partial=True)
 
 
 @job.command("output")
@@ -62,11 +52,7 @@ def show_output(
     output: Output = OutputFormat.TABLE,
 ) -> "JobOutput":
     """Print what a job has printed so far."""
-
-    async def work(use: UseCases) -> "JobOutput":
-        return await use.jobs.output(cluster, job_id, offset=from_byte)
-
-    return present(work, CommandEnding(output=output), lambda found: typer.echo(found.output, nl=False))
+    return present(lambda use: use.jobs.output(cluster, job_id, offset=from_byte), CommandEnding(output=output))
 
 
 @job.command()
@@ -80,25 +66,4 @@ def stop(
     output: Output = OutputFormat.TABLE,
 ) -> "Job":
     """End a job."""
-
-    async def work(use: UseCases) -> "Job":
-        return await use.jobs.stop(cluster, job_id, patience_s=timeout)
-
-    return present(work, CommandEnding(output=output), lambda found: _show([found]))
-
-
-def _show(jobs: "list[Job]") -> None:
-    from reconciler.frontends.cli.tables import print_columns
-
-    rows = [
-        (
-            of.job_id,
-            of.state.value,
-            "-" if of.exit_code is None else str(of.exit_code),
-            f"{of.began_at:%Y-%m-%d %H:%M:%S}",
-            str(of.output_bytes),
-            " ".join(of.command.split()),
-        )
-        for of in jobs
-    ]
-    print_columns(["JOB", "STATE", "EXIT", "STARTED", "BYTES", "COMMAND"], rows)
+    return present(lambda use: use.jobs.stop(cluster, job_id, patience_s=timeout), CommandEnding(output=output))

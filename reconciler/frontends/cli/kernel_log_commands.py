@@ -53,7 +53,6 @@ def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TA
     return present(
         lambda use: use.kernel_logs.mark(cluster, nodes=node_names(nodes)),
         CommandEnding(output=output),
-        lambda marks: typer.echo(next(iter(marks.values()))),
         partial=True,
     )
 
@@ -82,14 +81,11 @@ def collect(
 
     Where SSH does not answer, the log of the console is read.
     """
-    from reconciler.frontends.cli.log_tables import show_collected
-
     return present(
         lambda use: use.kernel_logs.collect(
             cluster, nodes=node_names(nodes), since_marker=since, filter_level=level.value, timeout_s=timeout
         ),
         CommandEnding(output=output),
-        show_collected,
         partial=True,
     )
 

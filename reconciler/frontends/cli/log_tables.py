@@ -29,6 +29,11 @@ def show_collected(results: Mapping[str, DmesgResult]) -> None:
     )
 
 
+def show_marker(marks: Mapping[str, str]) -> None:
+    """The marker that was written, the same on every node."""
+    typer.echo(next(iter(marks.values())))
+
+
 def _show_line(node: str, line: DmesgLine) -> None:
     stamp = " " * 14 if line.timestamp is None else f"[{line.timestamp:12.6f}]"
     typer.secho(f"{node} {stamp} {one_line(line.text)}", fg=_color(line))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import typer
 
 from reconciler.frontends.cli.options import OutputFormat
+from reconciler.frontends.cli.result_tables import declared_type, show_result
 from reconciler.frontends.cli.text import printable
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ PRINTED = "__printed__"
 
 
 def prints(command: Callable[P, T]) -> Callable[P, None]:
-    """Mark a command that prints what it returns, and keep the name of that type for the JSON Schema of its output.
+    """Mark a command that prints what it returns: the name of that type chooses its table and its JSON Schema.
 
     The annotation is removed: Typer would try to resolve names that are imported only when the command runs.
     """
@@ -36,6 +37,7 @@ def prints(command: Callable[P, T]) -> Callable[P, None]:
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        declared_type.set(answer)
         command(*args, **kwargs)
 
     run.__dict__[PRINTED] = answer
@@ -47,8 +49,8 @@ def exit_with(_printed: T, code: int) -> T:
     raise typer.Exit(code)
 
 
-def emit(value: T, output: OutputFormat, show: Callable[[T], None]) -> None:
-    """Print a result: as data, or with `show` as a table."""
+def emit(value: T, output: OutputFormat, show: Callable[[T], None] = show_result) -> None:
+    """Print a result: as data, or with `show` as a table; by default with the table of its type."""
     from reconciler.frontends.cli.spelled_results import spelled
 
     value = spelled(value)
@@ -78,7 +80,7 @@ def narrate(message: str) -> None:
 def complain(error: "ToolError", output: OutputFormat, *, message: str, hint: str | None) -> None:
     """Print what failed and what to do about it; with `-o json` or yaml also as data."""
     if output is not OutputFormat.TABLE:
-        emit(error, output, lambda _: None)
+        emit(error, output)
     where = f" {error.node}" if error.node else ""
     with unheard():
         typer.secho(f"error [{error.code}]{printable(where)}: ", fg="red", bold=True, nl=False, err=True)

@@ -25,6 +25,13 @@ def print_plan(view: PlanView, *, short: bool = False, agreed: Collection[str] =
         typer.secho(text, fg=color)
 
 
+def show_plan(view: PlanView) -> None:
+    """A plan, and its hash if there is something to do."""
+    print_plan(view)
+    if not view.converged:
+        typer.echo(f"plan hash: {view.plan_hash}")
+
+
 def plan_lines(view: PlanView, *, limit: int | None = None, agreed: Collection[str] = ()) -> Iterator[Line]:
     """The lines of a plan: what changes and why, what blocks it, what it costs, and which approval it needs."""
     yield f"cluster {one_line(view.cluster_name)}, {_origin(view)}", None

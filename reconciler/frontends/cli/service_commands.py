@@ -132,7 +132,7 @@ def events(
     Repeated events are one line with a count; json and yaml list each event. With --follow, json and yaml print one
     document per event.
     """
-    from reconciler.frontends.cli.event_lines import Repeats, event_line, show_events
+    from reconciler.frontends.cli.event_lines import Repeats, event_line
 
     async def work(use: UseCases) -> "list[ClusterEvent]":
         from reconciler.usecases.cluster_events import events_of, follow_events
@@ -147,7 +147,7 @@ def events(
             event_line(event, output, repeats)
         return []
 
-    return present(work, CommandEnding(output=output), show_events)
+    return present(work, CommandEnding(output=output))
 
 
 @app.command("wait")

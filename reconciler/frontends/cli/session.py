@@ -13,6 +13,7 @@ import typer
 from reconciler.errors import ClusterError
 from reconciler.frontends.cli.options import OutputFormat, log_options
 from reconciler.frontends.cli.output import complain, emit, narrate
+from reconciler.frontends.cli.result_tables import show_result
 from reconciler.frontends.cli.wording import in_commands
 from reconciler.usecases.application import UseCases
 
@@ -73,8 +74,10 @@ def given_topology(topology: str, how_to_end: CommandEnding = CommandEnding()) -
     return run_command(refuse, how_to_end)
 
 
-def present(work: Work[T], how_to_end: CommandEnding, show: Callable[[T], None], *, partial: bool = False) -> T:
-    """Run `work` and print its result; with `partial`, also what is known despite an error."""
+def present(
+    work: Work[T], how_to_end: CommandEnding, show: Callable[[T], None] = show_result, *, partial: bool = False
+) -> T:
+    """Run `work` and print its result, as a table with `show`; with `partial`, also what is known despite an error."""
     result = run_command(work, how_to_end, show_partial=show if partial else None)
     emit(result, how_to_end.output, show)
     return result

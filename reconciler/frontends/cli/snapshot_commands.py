@@ -68,18 +68,14 @@ def create(
 @prints
 def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[SnapshotInfo]":
     """List the snapshots of a cluster, oldest first."""
-    from reconciler.frontends.cli.snapshot_tables import show_snapshots
-
-    return present(lambda use: use.snapshots.listing(cluster), CommandEnding(output=output), show_snapshots)
+    return present(lambda use: use.snapshots.listing(cluster), CommandEnding(output=output))
 
 
 @snapshot.command()
 @prints
 def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotInfo":
     """Show the files of a snapshot and their size."""
-    from reconciler.frontends.cli.snapshot_tables import show_snapshot
-
-    return present(lambda use: use.snapshots.info(cluster, name), CommandEnding(output=output), show_snapshot)
+    return present(lambda use: use.snapshots.info(cluster, name), CommandEnding(output=output))
 
 
 @snapshot.command()
@@ -104,7 +100,6 @@ def revert(
     without one it reverts right away.
     """
     from reconciler.frontends.cli.snapshot_tables import loss_lines
-    from reconciler.frontends.cli.tables import show_status
 
     for line in loss_lines(
         run_command(lambda use: use.snapshots.revert_losses(cluster, name), CommandEnding(output=output))
@@ -116,7 +111,6 @@ def revert(
     status = present(
         lambda use: use.snapshots.revert(cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout),
         CommandEnding(output=output, when_interrupted=STAYS_WANTED),
-        show_status,
         partial=True,
     )
     narrate(f"reverted to {name} in {time.monotonic() - began:.1f} s")
@@ -127,13 +121,9 @@ def revert(
 @prints
 def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotDeleteResult":
     """Delete a snapshot. Nodes and other snapshots are not affected."""
-
-    from reconciler.frontends.cli.snapshot_tables import show_deleted
-
     return present(
         lambda use: use.snapshots.delete(cluster, name),
         CommandEnding(output=output, when_interrupted="run it again, and it goes on"),
-        show_deleted,
     )
 
 
@@ -141,9 +131,7 @@ def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) ->
 @prints
 def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "SnapshotTree":
     """Show which snapshot is based on which, and where each node is now."""
-    from reconciler.frontends.cli.snapshot_tables import show_tree
-
-    return present(lambda use: use.upkeep.tree(cluster), CommandEnding(output=output), show_tree)
+    return present(lambda use: use.upkeep.tree(cluster), CommandEnding(output=output))
 
 
 @snapshot.command()
@@ -165,11 +153,7 @@ def verify(
 
     Their backing files are checked too. Exits 1 if anything is wrong.
     """
-    from reconciler.frontends.cli.snapshot_tables import show_snapshot_checks
-
-    verification = present(
-        lambda use: use.upkeep.verify(cluster, name), CommandEnding(output=output), show_snapshot_checks
-    )
+    verification = present(lambda use: use.upkeep.verify(cluster, name), CommandEnding(output=output))
     return exit_with(verification, 0 if verification.sound else FAILURE)
 
 
@@ -181,11 +165,10 @@ def gc(
     output: Output = OutputFormat.TABLE,
 ) -> "Unneeded":
     """Remove layers that no node or snapshot needs. Every other change of the cluster does so too."""
-    from reconciler.frontends.cli.snapshot_tables import show_unneeded
 
     async def work(use: UseCases) -> "Unneeded":
         if dry_run:
             return await use.upkeep.unneeded(cluster)
         return await use.upkeep.collect(cluster)
 
-    return present(work, CommandEnding(output=output, when_interrupted="run it again, and it goes on"), show_unneeded)
+    return present(work, CommandEnding(output=output, when_interrupted="run it again, and it goes on"))

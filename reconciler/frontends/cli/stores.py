@@ -51,10 +51,11 @@ def copy(
         return await copy_store(use.runtime.settings, source, target, narrate)
 
     how_to_end = CommandEnding(output=output, when_interrupted="run it again to make the copy from the start")
-    return present(work, how_to_end, _show)
+    return present(work, how_to_end)
 
 
-def _show(copied: "StoreCopy") -> None:
+def show_copied(copied: "StoreCopy") -> None:
+    """The clusters that were copied, and what to do next."""
     for name in copied.clusters:
         typer.echo(f"copied {name}")
     typer.echo(f"{copied.target} holds the records of {len(copied.clusters)} clusters; {copied.source} is unchanged")

@@ -94,8 +94,7 @@ async def cluster_rollback(
             cluster_name,
             to=to,
             wait_for_ssh=wait_for_ssh,
-            approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
-            plan_hash=plan_hash,
+            approval=Approval(restart=allow_restart, data_loss=allow_data_loss, plan_hash=plan_hash),
             timeout_s=timeout_s,
         ),
     )

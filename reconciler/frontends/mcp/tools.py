@@ -7,7 +7,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from reconciler.errors import ClusterError
 from reconciler.frontends.mcp import (
     artifact_tools,
     fault_tools,
@@ -110,8 +109,7 @@ async def cluster_apply(
             given(use, topology, topology_yaml),
             start=start,
             wait_for_ssh=wait_for_ssh,
-            approval=Approval(restart=allow_restart, data_loss=allow_data_loss),
-            plan_hash=plan_hash,
+            approval=Approval(restart=allow_restart, data_loss=allow_data_loss, plan_hash=plan_hash),
             timeout_s=timeout_s,
         ),
     )
@@ -213,26 +211,12 @@ async def node_crash(
     ssh_timeout_s: SshTimeout = 120,
 ) -> ToolResult[NodeStatus]:
     """Cut one node's power without warning, as in a power failure, then boot it again. Unwritten data is lost."""
-
-    async def crash(use: UseCases) -> NodeStatus:
-        try:
-            status = await use.clusters.crash(
-                cluster_name,
-                node,
-                restart_after=restart_after,
-                wait_for_ssh=wait_for_ssh,
-                ssh_timeout_s=ssh_timeout_s,
-            )
-        except ClusterError as error:
-            error.partial = error.partial and _of_node(error.partial, node)
-            raise
-        return _of_node(status, node)
-
-    return await settle(call, crash)
-
-
-def _of_node(status: ClusterStatus, name: str) -> NodeStatus:
-    return next(node for node in status.nodes if node.name == name)
+    return await settle(
+        call,
+        lambda use: use.clusters.crash(
+            cluster_name, node, restart_after=restart_after, wait_for_ssh=wait_for_ssh, ssh_timeout_s=ssh_timeout_s
+        ),
+    )
 
 
 async def node_exec(

@@ -141,7 +141,7 @@ async def test_a_plan_has_a_paused_node_run_on_with_its_memory_and_apply_does_th
         assert [(of.address, of.action, of.memory) for of in shown.actions] == [("power/n1", "Resume", "kept")]
         assert (shown.blocked, shown.obstacles, shown.approvals) == (False, (), ())
         assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
-        await trio.clusters.apply(CLUSTER, plan_hash=preview.hash, timeout_s=60)
+        await trio.clusters.apply(CLUSTER, approval=Approval(plan_hash=preview.hash), timeout_s=60)
         assert domain.state()[0] == libvirt.VIR_DOMAIN_RUNNING
     assert await boot_id(trio, "n1") == before
 

@@ -145,7 +145,7 @@ async def test_a_plan_shows_the_whole_way_back_of_sick_nodes_and_apply_goes_it(
     with pytest.raises(ApprovalRequired, match="its memory is lost"):
         await applied.apply("lab", wait_for_ssh=False)
     assert (host.done, await runtime.store.get(CLUSTER)) == ([], before)
-    await applied.apply("lab", wait_for_ssh=False, approval=Approval(restart=True), plan_hash=preview.hash)
+    await applied.apply("lab", wait_for_ssh=False, approval=Approval(restart=True, plan_hash=preview.hash))
     assert host.done[0] == preview.plan
     assert (await applied.plan("lab")).plan.converged
 
@@ -259,11 +259,11 @@ async def test_a_plan_is_done_by_its_hash_and_by_no_other(applied: Clusters, hos
     assert (await applied.plan("lab", start=False)).hash == name
     for other in ("", "0" * 16, name.upper() + "x"):
         with pytest.raises(Conflict, match="nothing was done"):
-            await applied.apply("lab", start=False, plan_hash=other)
+            await applied.apply("lab", start=False, approval=Approval(plan_hash=other))
     with pytest.raises(Conflict, match="nothing was done"):
-        await applied.apply("lab", start=True, plan_hash=name)
+        await applied.apply("lab", start=True, approval=Approval(plan_hash=name))
     assert (host.done, await runtime.store.get(CLUSTER)) == ([], before)
-    await applied.apply("lab", start=False, plan_hash=name)
+    await applied.apply("lab", start=False, approval=Approval(plan_hash=name))
     assert len(host.done) == 1
 
 
@@ -274,14 +274,14 @@ async def test_a_plan_whose_host_or_record_has_changed_since_is_a_conflict(
     wanted = host.find
     host.find = lambda: wanted().model_copy(update={"seeds": {}})
     with pytest.raises(Conflict):
-        await applied.apply("lab", start=False, plan_hash=name)
+        await applied.apply("lab", start=False, approval=Approval(plan_hash=name))
     host.find = wanted
     record = await runtime.store.get(CLUSTER)
     assert record is not None
     changed = record.model_copy(update={"snapshot_requests": 1})
     await runtime.store.put(changed, expected_generation=1, actor="another client")
     with pytest.raises(Conflict):
-        await applied.apply("lab", start=False, plan_hash=name)
+        await applied.apply("lab", start=False, approval=Approval(plan_hash=name))
     assert host.done == []
 
 
