@@ -208,7 +208,7 @@ class NoParameters(ClusterError):
 
 
 class ApprovalRequired(ClusterError):
-    """The change would restart nodes or lose data, and the caller has not approved that."""
+    """The change would restart nodes or lose data, or is one that the user has to confirm, and nobody approved it."""
 
     code = ErrorCode.APPROVAL_REQUIRED
     recoverable = True

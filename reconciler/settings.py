@@ -13,11 +13,12 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from platformdirs import user_config_path
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 
 from reconciler.errors import ConfigurationInvalid, ErrorCode
+from reconciler.files.configuration_files import CONFIG_VARIABLE, DEFAULT_CONFIG_PATH, user_path
 from reconciler.model.base import Frozen
+from reconciler.model.choices import Confirmation, Toolset
 from reconciler.model.fields import PATTERN_WORDS, HostLabels, HostPath, MemberName, UserName
 from reconciler.model.links import FirewallChoice
 from reconciler.source.composer import parse_source
@@ -26,9 +27,6 @@ from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument, SourceNode
 from reconciler.source.validation_messages import explain_validation
 from reconciler.store.etcd.members import SCHEME, EtcdAddress, EtcdCredentials
-
-CONFIG_VARIABLE = "VMCLUSTER_CONFIG"
-DEFAULT_CONFIG_PATH = Path("/etc/vmcluster/config.yaml")
 
 _PREFIX = "VMCLUSTER_"
 _NO_CONFIGURATION = "not a configuration of vmcluster: it has none of its keys (correct the file)"
@@ -69,6 +67,11 @@ def _labels(value: Any) -> Any:
     if wrong := next((key for key, equals, _ in pairs if not equals), None):
         raise ValueError(f"{wrong!r} is not a label (write KEY=VALUE,KEY=VALUE)")
     return {key.strip(): of.strip() for key, _, of in pairs}
+
+
+def _words(value: Any) -> Any:
+    """Text is as in the environment: words separated by commas, or by colons as lists of paths are."""
+    return re.findall(r"[^\s,:]+", value.lower()) if isinstance(value, str) else value
 
 
 Labels = Annotated[HostLabels, BeforeValidator(_labels)]
@@ -205,6 +208,20 @@ class Settings(Frozen):
         "directory; for tools, existing disks only below `overlay_dir`, and `images` and `disks` of "
         "`/var/lib/vmcluster`.",
     )
+    mcp_read_only: bool = Field(
+        default=False, description="Whether the MCP server offers only tools that change nothing."
+    )
+    mcp_toolsets: Annotated[tuple[Toolset, ...] | None, BeforeValidator(_words)] = Field(
+        default=None,
+        min_length=1,
+        description="The tools that the MCP server offers: `lifecycle`, `exec`, `snapshot`, `artifact`, `fault`, "
+        "`observe`; in the environment separated by commas. Unset: all.",
+    )
+    mcp_confirm: Annotated[Confirmation, BeforeValidator(_lower)] = Field(
+        default=Confirmation.NEVER,
+        description="`destructive`: the MCP server asks the client's user before each call of a destructive tool, and "
+        "refuses it where the client cannot ask. `never`: it does not ask.",
+    )
 
     @property
     def etcd(self) -> tuple[EtcdAddress, EtcdCredentials] | None:
@@ -251,18 +268,18 @@ def load_settings(
     environ: Mapping[str, str] | None = None,
     *,
     default_path: Path = DEFAULT_CONFIG_PATH,
-    user_path: Path | None = None,
+    user_file: Path | None = None,
 ) -> Settings:
     """The settings for this process, from `environ` (default: its own environment) and the first readable file.
 
-    The file is `VMCLUSTER_CONFIG` if that is set, and must then be readable; otherwise `default_path` or `user_path`,
+    The file is `VMCLUSTER_CONFIG` if that is set, and must then be readable; otherwise `default_path` or `user_file`,
     if there is one. Unknown variables are ignored. Raises `ConfigurationInvalid` with every problem of the file and of
     the environment.
     """
     environment = {key: value for key, value in (os.environ if environ is None else environ).items() if value}
     context = {"home": _home(environment)}
     messages: list[str] = []
-    from_file = _file_values(environment, default_path, user_path, context, messages)
+    from_file = _file_values(environment, default_path, user_file, context, messages)
     from_environment = _environment_values(environment, context, messages)
     if messages:
         raise ConfigurationInvalid("\n".join(messages), hint="correct the configuration and try again")
@@ -271,24 +288,14 @@ def load_settings(
     return settings
 
 
-def configuration_paths() -> tuple[Path, ...]:
-    """The files that this process may read its configuration from, whether they exist or not."""
-    chosen = os.environ.get(CONFIG_VARIABLE)
-    return (*([Path(chosen)] if chosen else []), DEFAULT_CONFIG_PATH, _user_config_path())
-
-
-def _user_config_path() -> Path:
-    return user_config_path("vmcluster") / "config.yaml"
-
-
 def _file_values(
     environment: Mapping[str, str],
     default_path: Path,
-    user_path: Path | None,
+    user_file: Path | None,
     context: Mapping[str, Any],
     messages: list[str],
 ) -> dict[str, Any]:
-    path, content = _read_first(environment, default_path, user_path)
+    path, content = _read_first(environment, default_path, user_file)
     if path is None:
         return {}
     document = parse_source(content)
@@ -309,7 +316,7 @@ def _is_ours(document: SourceDocument) -> bool:
 
 
 def _read_first(
-    environment: Mapping[str, str], default_path: Path, user_path: Path | None
+    environment: Mapping[str, str], default_path: Path, user_file: Path | None
 ) -> tuple[Path | None, bytes]:
     if chosen := environment.get(CONFIG_VARIABLE):
         try:
@@ -317,7 +324,7 @@ def _read_first(
         except SourceUnreadable as error:
             message = f"cannot read the configuration file {chosen}: {error}"
             raise ConfigurationInvalid(message, hint=f"correct or unset {CONFIG_VARIABLE}") from error
-    for path in (default_path, user_path or _user_config_path()):
+    for path in (default_path, user_file or user_path()):
         try:
             return path, read_source_file(path)
         except SourceUnreadable:

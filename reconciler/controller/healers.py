@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from reconciler.files.configuration_files import CONFIG_VARIABLE
 from reconciler.process import leave_behind
-from reconciler.settings import CONFIG_VARIABLE, Settings
+from reconciler.settings import Settings
 
 _PROGRAM = (sys.executable, "-P", "-m", "reconciler.healer")
 """-P keeps the caller's directory off the path: no module is loaded from a client's project."""

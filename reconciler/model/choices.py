@@ -67,3 +67,21 @@ class InstallMode(StrEnum):
     MAKE_INSTALL = "make_install"
     RPM = "rpm"
     DEB = "deb"
+
+
+class Toolset(StrEnum):
+    """A group of the tools for agents; a server may offer some of them only."""
+
+    LIFECYCLE = "lifecycle"
+    EXEC = "exec"
+    SNAPSHOT = "snapshot"
+    ARTIFACT = "artifact"
+    FAULT = "fault"
+    OBSERVE = "observe"
+
+
+class Confirmation(StrEnum):
+    """Which tools a server asks the client's user about before it calls them."""
+
+    NEVER = "never"
+    DESTRUCTIVE = "destructive"

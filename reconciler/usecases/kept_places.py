@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from reconciler.desired.kept_files import Kept, files_of_record, why_kept
 from reconciler.errors import InvalidArgument, OperationFailed
+from reconciler.files.configuration_files import configuration_paths
 from reconciler.files.roots import PlaceToMake
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
-from reconciler.settings import Settings, configuration_paths
+from reconciler.settings import Settings
 from reconciler.usecases.host_paths import scratch_dir
 
 

@@ -11,6 +11,7 @@ import pytest
 from reconciler.desired.load import load_spec
 from reconciler.errors import InvalidArgument
 from reconciler.files.cluster_directories import ensure_our_directory
+from reconciler.files.configuration_files import CONFIG_VARIABLE
 from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark
 from reconciler.files.roots import PlaceToMake, place_at
 from reconciler.guest.pool import SshPool
@@ -19,7 +20,6 @@ from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
 from reconciler.records import record_changes
 from reconciler.records.stored_records import readable_records
-from reconciler.settings import CONFIG_VARIABLE
 from reconciler.store.sqlite import SqliteStore
 from reconciler.usecases.kept_places import require_not_kept
 from tests.hostile.test_client_paths import pulled

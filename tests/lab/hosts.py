@@ -20,8 +20,8 @@ from typing import IO, Any
 
 import yaml
 
+from reconciler.files.configuration_files import DEFAULT_CONFIG_PATH
 from reconciler.guest.keys import generate_client_key
-from reconciler.settings import DEFAULT_CONFIG_PATH
 from reconciler.store.etcd.members import EtcdAddress
 from tests.authority import Authority
 from tests.etcd import RunningEtcd

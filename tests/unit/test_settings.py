@@ -35,6 +35,9 @@ CONTRACT = {
     "host_read_roots": None,
     "host_write_roots": None,
     "disk_roots": None,
+    "mcp_read_only": False,
+    "mcp_toolsets": None,
+    "mcp_confirm": "never",
 }
 
 
@@ -42,7 +45,7 @@ NOT_ALONE = {"store_cert_file", "store_key_file", "store_password_file"}
 
 
 def load(directory: Path, **environ: str) -> Settings:
-    paths = {"default_path": directory / "default.yaml", "user_path": directory / "user.yaml"}
+    paths = {"default_path": directory / "default.yaml", "user_file": directory / "user.yaml"}
     return load_settings({"HOME": "/home/someone", **environ}, **paths)
 
 
@@ -63,10 +66,13 @@ def test_each_key_is_taken_from_the_environment_before_the_file_before_the_defau
         "metrics_port": (9177, 9178),
         "host_name": ("one", "two"),
         "host_address": ("10.0.0.1", "fd00::2"),
+        "mcp_read_only": (True, False),
+        "mcp_toolsets": ("exec", "snapshot"),
+        "mcp_confirm": ("destructive", "never"),
     }
     in_file, in_environment = values.get(key, ("/from/file", "/from/environment"))
     (tmp_path / "default.yaml").write_text(f"{key}: {in_file}\n")
-    listed = (lambda value: [value]) if key.endswith("_roots") else (lambda value: value)
+    listed = (lambda value: [value]) if key.endswith(("_roots", "_toolsets")) else (lambda value: value)
     assert load(tmp_path).model_dump(mode="json") == CONTRACT | {key: listed(in_file)}
     variable = {f"VMCLUSTER_{key.upper()}": str(in_environment)}
     assert load(tmp_path, **variable).model_dump(mode="json") == CONTRACT | {key: listed(in_environment)}
@@ -106,6 +112,17 @@ def test_roots_are_a_list_in_the_file_and_parted_by_colons_in_the_environment(tm
     assert load(tmp_path, **settings.as_environment()) == settings
     with pytest.raises(ConfigurationInvalid, match=r"VMCLUSTER_DISK_ROOTS: 'srv' is a relative path"):
         load(tmp_path, VMCLUSTER_DISK_ROOTS="/ok:srv")
+
+
+def test_toolsets_are_a_list_in_the_file_and_parted_by_commas_in_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text("mcp_toolsets: [exec, observe]\n")
+    assert load(tmp_path).mcp_toolsets == ("exec", "observe")
+    settings = load(tmp_path, VMCLUSTER_MCP_TOOLSETS="Exec, fault")
+    assert settings.mcp_toolsets == ("exec", "fault")
+    assert load(tmp_path, **settings.as_environment()) == settings
+    for wrong in ("exec,everything", ","):
+        with pytest.raises(ConfigurationInvalid, match="VMCLUSTER_MCP_TOOLSETS"):
+            load(tmp_path, VMCLUSTER_MCP_TOOLSETS=wrong)
 
 
 def test_labels_are_a_mapping_in_the_file_and_pairs_in_the_environment(tmp_path: Path) -> None:

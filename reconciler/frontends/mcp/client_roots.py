@@ -1,9 +1,4 @@
-"""The roots that a client names with `roots/list`: directories of its project.
-
-Up to revision 2025-11-25 of the protocol the server requests them during the call. Since 2026-07-28, which deprecates
-roots and has no requests by the server, the answer to the call is the request, and the client repeats the call with its
-answer.
-"""
+"""The roots that a client names with `roots/list`: directories of its project."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,36 +10,28 @@ from urllib.parse import unquote, urlsplit
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
-from mcp_types import InputRequiredResult, ListRootsRequest, ListRootsResult, Root
-from mcp_types.version import is_version_at_least
+from mcp_types import ListRootsRequest, ListRootsResult, Root
 from pydantic import ValidationError
 
 from reconciler.errors import OperationFailed
 
-_ASKED_IN_THE_ANSWER = "2026-07-28"
-_QUESTION = "roots"
 _PATIENCE_S = 10.0
 _MOST = 100
 
 _of_this_call: ContextVar[tuple[Path, ...]] = ContextVar("roots of the client", default=())
 
 
-async def ask_for_roots(call: Context[Any, Any]) -> tuple[Path, ...] | InputRequiredResult:
-    """The client's roots, empty if it has none; or the answer that requests them.
-
-    Raises `OperationFailed` if it declares roots but does not list them.
-    """
+def has_roots(call: Context[Any, Any]) -> bool:
+    """Whether the client declares that it lists its roots."""
     able = call.client_capabilities
-    if able is None or able.roots is None:
-        return ()
-    if is_version_at_least(call.protocol_version or "", _ASKED_IN_THE_ANSWER):
-        said = (call.input_responses or {}).get(_QUESTION)
-        if said is None:
-            return InputRequiredResult(input_requests={_QUESTION: ListRootsRequest()})
-        if not isinstance(said, ListRootsResult):
-            raise _silent("its answer is not a list of roots")
-        return tuple(_paths(said.roots))
-    return tuple(_paths((await _listed(call)).roots))
+    return able is not None and able.roots is not None
+
+
+def roots_in(said: object) -> tuple[Path, ...]:
+    """The roots in a client's answer. Raises `OperationFailed` if it is none."""
+    if not isinstance(said, ListRootsResult):
+        raise _silent("its answer is not a list of roots")
+    return tuple(_paths(said.roots))
 
 
 @contextmanager
@@ -62,7 +49,8 @@ def roots_of_caller() -> tuple[Path, ...]:
     return _of_this_call.get()
 
 
-async def _listed(call: Context[Any, Any]) -> ListRootsResult:
+async def roots_during_call(call: Context[Any, Any]) -> tuple[Path, ...]:
+    """The roots that the client lists now. Raises `OperationFailed` if it does not."""
     try:
         said: ListRootsResult = await call.session.send_request(
             ListRootsRequest(),
@@ -72,7 +60,7 @@ async def _listed(call: Context[Any, Any]) -> ListRootsResult:
         )
     except (MCPError, ValidationError, TimeoutError) as error:
         raise _silent(str(error)) from error
-    return said
+    return roots_in(said)
 
 
 def _silent(why: str) -> OperationFailed:

@@ -5,6 +5,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from functools import cache, wraps
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from mcp.server.caching import CacheHint
@@ -20,9 +21,12 @@ from reconciler.errors import ClusterError, error_to_answer
 from reconciler.frontends.mcp.answer_limits import Extent, abridged
 from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, argument_refusal
 from reconciler.frontends.mcp.backend import Backend, lifespan
-from reconciler.frontends.mcp.client_roots import ask_for_roots, known_roots
+from reconciler.frontends.mcp.client_questions import roots_and_consent
+from reconciler.frontends.mcp.client_roots import known_roots
+from reconciler.frontends.mcp.confirmation import Questions
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
+from reconciler.frontends.mcp.mode import Mode
 from reconciler.frontends.mcp.stdio_messages import as_text, stdio_streams
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tool_schemas import answer_schemas, parameter_schema
@@ -31,7 +35,8 @@ from reconciler.model.results import ToolError, ToolResult
 
 _TOOLS_STAY_MS = 3_600_000
 _DEFAULT_EXTENT = Extent()
-_NAMING_FILES = frozenset(tool.function.__name__ for tool in TOOLS if tool.names_files)
+_EVERYTHING = Mode()
+_DEFINITIONS = {tool.name: tool for tool in TOOLS}
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +44,15 @@ log = logging.getLogger(__name__)
 class ClusterServer(MCPServer[Backend]):
     """An MCP server that always answers with the envelope of the contract, also to invalid arguments."""
 
-    def __init__(self) -> None:
-        self._offered = offered_tools()
+    def __init__(self, mode: Mode = _EVERYTHING) -> None:
+        self._mode = mode
+        self._open_questions = Questions()
+        self._offered = {name: tool for name, tool in offered_tools().items() if mode.offers(_DEFINITIONS[name])}
         super().__init__(
             "vmcluster",
             title="vmcluster",
             description="Clusters of virtual machines, declared and reconciled",
-            instructions=INSTRUCTIONS,
+            instructions="\n".join(filter(None, [INSTRUCTIONS, mode.in_words()])),
             version=__version__,
             tools=list(self._offered.values()),
             lifespan=lifespan,
@@ -64,11 +71,12 @@ class ClusterServer(MCPServer[Backend]):
     ) -> CallToolResult | InputRequiredResult:
         """Call a tool. Raises `MCPError` for a tool that does not exist; everything else is answered."""
         if name not in self._offered:
-            raise MCPError(INVALID_PARAMS, f"Unknown tool: {name}")
+            why = self._mode.refusal(_DEFINITIONS[name]) if name in _DEFINITIONS else None
+            raise MCPError(INVALID_PARAMS, f"Tool {name} is switched off: {why}" if why else f"Unknown tool: {name}")
         if error := argument_refusal(self._offered[name], arguments):
             return _failed(error)
         try:
-            roots = await ask_for_roots(context) if context and name in _NAMING_FILES else ()
+            roots = await self._ask_first(_DEFINITIONS[name], arguments, context) if context else ()
         except ClusterError as error:
             return _failed(error)
         if isinstance(roots, InputRequiredResult):
@@ -80,6 +88,18 @@ class ClusterServer(MCPServer[Backend]):
             log.exception("%s failed", name)
             cause = failure.__cause__
             return _failed(error_to_answer(cause if isinstance(cause, Exception) else failure))
+
+    async def _ask_first(
+        self, tool: ToolDefinition, arguments: dict[str, Any], context: Context[Backend, Any]
+    ) -> tuple[Path, ...] | InputRequiredResult:
+        return await roots_and_consent(
+            context,
+            tool.name,
+            arguments,
+            open_questions=self._open_questions,
+            roots=tool.names_files,
+            confirm=self._mode.asks_before(tool),
+        )
 
 
 @cache

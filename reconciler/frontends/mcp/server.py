@@ -4,6 +4,7 @@ import gc
 import logging
 import sys
 
+from reconciler.errors import ConfigurationInvalid
 from reconciler.frontends.mcp.standard_input import end_input_on_signals
 from reconciler.frontends.streams import open_closed_streams
 
@@ -15,8 +16,12 @@ def main() -> None:
     end_input_on_signals()
     gc.disable()  # imported modules stay: searching them for garbage repeatedly takes a fifth of the start
     from reconciler.frontends.mcp.cluster_server import ClusterServer  # noqa: PLC0415
+    from reconciler.frontends.mcp.options import chosen_mode  # noqa: PLC0415
 
-    server = ClusterServer()
+    try:
+        server = ClusterServer(chosen_mode(sys.argv[1:]))
+    except ConfigurationInvalid as invalid:  # it may have limited the tools: none is offered
+        sys.exit(f"vmcluster-mcp: {invalid}")
     gc.freeze()
     gc.enable()
     try:

@@ -31,3 +31,8 @@ class ToolDefinition:
     items: str = ""
     measured: bool = False
     names_files: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name that clients call it by."""
+        return self.function.__name__

@@ -1,0 +1,83 @@
+"""What a server offers and when it asks first, chosen when it is started: options, then environment, then file."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+from reconciler.files.configuration_files import configuration_paths
+from reconciler.frontends.mcp.tool_definition import ToolDefinition
+from reconciler.frontends.mcp.toolsets import TOOLS_OF
+from reconciler.model.choices import Confirmation, Toolset
+
+_KEYS = "mcp_"
+_MOST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """Which tools are offered, and which of them need the user's word; by default all, and none."""
+
+    read_only: bool = False
+    toolsets: frozenset[Toolset] | None = None
+    confirm: Confirmation = Confirmation.NEVER
+
+    def offers(self, tool: ToolDefinition) -> bool:
+        """Whether clients see a tool and may call it."""
+        return self.refusal(tool) is None
+
+    def refusal(self, tool: ToolDefinition) -> str | None:
+        """Why a tool is not offered; None if it is."""
+        if self.read_only and not tool.annotations.read_only_hint:
+            return "this server is read-only (started with `--read-only` or `mcp_read_only`)"
+        if self.toolsets is not None and not any(tool.name in TOOLS_OF[of] for of in self.toolsets):
+            return f"this server offers the toolsets {self._names()} only (`--toolsets` or `mcp_toolsets`)"
+        return None
+
+    def asks_before(self, tool: ToolDefinition) -> bool:
+        """Whether the user has to confirm each call of a tool."""
+        return self.confirm is Confirmation.DESTRUCTIVE and bool(tool.annotations.destructive_hint)
+
+    def in_words(self) -> str:
+        """What an agent needs to know of it; empty for the mode without limits."""
+        limits = [
+            "only tools that change nothing" if self.read_only else "",
+            f"only the toolsets {self._names()}" if self.toolsets is not None else "",
+        ]
+        offered = " and ".join(filter(None, limits))
+        asks = "Each call of a destructive tool needs your user's confirmation, which the server asks for itself."
+        return "\n".join(
+            [
+                *([f"This server offers {offered}; others that are named here are switched off."] if offered else []),
+                *([asks] if self.confirm is Confirmation.DESTRUCTIVE else []),
+            ]
+        )
+
+    def _names(self) -> str:
+        return ", ".join(of.value for of in Toolset if of in (self.toolsets or ()))
+
+
+def configured_mode() -> Mode:
+    """The mode of environment and configuration file. Raises `ConfigurationInvalid`.
+
+    They are only read if they may say something of it: that takes a tenth of the server's start.
+    """
+    if not _may_be_configured():
+        return Mode()
+    from reconciler.settings import load_settings  # noqa: PLC0415  imports YAML
+
+    settings = load_settings()
+    toolsets = None if settings.mcp_toolsets is None else frozenset(settings.mcp_toolsets)
+    return Mode(settings.mcp_read_only, toolsets, settings.mcp_confirm)
+
+
+def _may_be_configured() -> bool:
+    """Also true for a file in which the keys could be spelled with escapes or in another encoding."""
+    if any(name.startswith(f"VMCLUSTER_{_KEYS.upper()}") for name in os.environ):
+        return True
+    signs = (_KEYS.encode(), b"\\", b"\0")
+    for path in configuration_paths():
+        with suppress(OSError), path.open("rb") as file:
+            content = file.read(_MOST_BYTES)
+            if any(sign in content for sign in signs):
+                return True
+    return False
