@@ -87,6 +87,10 @@ class RunningEtcd:
         alarm = {"action": "ACTIVATE" if full else "DEACTIVATE", "memberID": self._member_id(), "alarm": "NOSPACE"}
         self._post("maintenance/alarm", alarm)
 
+    def defragment(self) -> None:
+        """Give room back to the disk that compaction has freed."""
+        self._post("maintenance/defragment", {})
+
     def _member_id(self) -> int:
         return int(self._post("maintenance/status", {})["header"]["member_id"])
 

@@ -7,13 +7,24 @@ from reconciler.errors import Conflict
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """One change in the history of a record, with the token that marks what it made; `patch` is JSON."""
+    """One change in the history of a record, with the token that marks what it made; `patch` is JSON.
+
+    One that was let go has nothing but its token: nobody made it, and it changed nothing.
+    """
 
     generation: int
     actor: str
     at: str
     patch: str
     token: str
+
+    @property
+    def is_let_go(self) -> bool:
+        return not self.actor
+
+
+def let_go_change(generation: int, at: str, token: str) -> StoredChange:
+    return StoredChange(generation, actor="", at=at, patch="[]", token=token)
 
 
 @dataclass(frozen=True, slots=True)

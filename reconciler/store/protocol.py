@@ -28,6 +28,7 @@ class HistoryEntry(Frozen):
 
     The patch applies to the record without its generation, or to `null` if there was no record (and yields `null` if
     there is none afterwards): all patches up to a generation, applied in order to `null`, give the record of that time.
+    Where older changes were let go, the first that is left makes the whole record.
     """
 
     cluster_name: str = Field(description="Name of the cluster.")
@@ -126,7 +127,7 @@ class Store(Protocol):
         ...
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
-        """Every change of a cluster's record, oldest first, also after it was removed."""
+        """The changes of a cluster's record, oldest first, also after it was removed: at least the last 1,000."""
         ...
 
     async def origin(self, cluster_name: str, generation: int) -> Origin | None:

@@ -271,7 +271,8 @@ def _record_change(connection: sqlite3.Connection, name: str, actor: str, patch:
 
 def _history(connection: sqlite3.Connection, name: str) -> list[HistoryEntry]:
     rows = connection.execute(
-        "SELECT generation, actor, at, patch FROM history WHERE cluster_name = ? ORDER BY generation", (name,)
+        "SELECT generation, actor, at, patch FROM history WHERE cluster_name = ? AND actor != '' ORDER BY generation",
+        (name,),
     )
     what = f"history of cluster {name}"
     return [

@@ -4,9 +4,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.store.copies import StoredChange, StoredCluster
+from reconciler.store.copies import StoredChange, StoredCluster, let_go_change
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_history import old_tokens, token_writes
 from reconciler.store.etcd.etcd_parts import placement_writes_of, removals_of
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.event_log import EtcdEventLog
@@ -28,13 +29,16 @@ async def exported(etcd: EtcdClient, events: EtcdEventLog, name: str) -> StoredC
     ranges = [*(one(of(name)) for of in names), below(keys.statuses(name)), below(keys.histories(name))]
     head, record, alone, request, words, history = await etcd.read(*ranges)
     what = f"history of cluster {name}"
+    changes = [_change(kv, what) for kv in history.kvs]
+    begun_at = changes[0].at if changes else ""
+    let_go = [let_go_change(of, begun_at, token) for of, token in sorted((await old_tokens(etcd, name)).items())]
     return StoredCluster(
         name=name,
         generation=int(head.kvs[0].value) if head.kvs else 0,
         record=_text(record, f"record of cluster {name}") if head.kvs else None,
         status=_status(alone, words, f"status of cluster {name}"),
         request=number_of(request),
-        changes=tuple(_change(kv, what) for kv in history.kvs),
+        changes=(*let_go, *changes),
         events=tuple([text for _, text in await events.texts(name)]),
     )
 
@@ -43,9 +47,11 @@ async def load(etcd: EtcdClient, events: EtcdEventLog, cluster: StoredCluster) -
     """Write it in place of all that is there of a cluster of that name; its record comes last."""
     name = cluster.name
     gone = [delete(of(name)) for of in (keys.head, keys.record, keys.newest, keys.request)]
-    gone += [*removals_of(name), delete_below(keys.histories(name)), delete_below(keys.events(name))]
+    gone += [*removals_of(name), *(delete_below(of(name)) for of in (keys.histories, keys.old_tokens, keys.events))]
     await etcd.change((), gone)
-    for some in _batches([put(keys.history(name, of.generation), _entry(of)) for of in cluster.changes]):
+    known = [put(keys.history(name, of.generation), _entry(of)) for of in cluster.changes if not of.is_let_go]
+    let_go = token_writes(name, {of.generation: of.token for of in cluster.changes if of.is_let_go})
+    for some in _batches([*let_go, *known]):
         await etcd.change((), some)
     await events.add_texts(name, cluster.events)
     newest = max((of.generation for of in cluster.changes), default=cluster.generation)

@@ -5,11 +5,11 @@ whether it was made, where the answer to it was lost.
 """
 
 import secrets
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from reconciler.errors import Conflict, RecordUnreadable
+from reconciler.errors import Conflict, RecordUnreadable, StoreUnavailable, StoreUnreachable
 from reconciler.model.event import ClusterEvent
 from reconciler.model.host import HostRecord, HostReport
 from reconciler.model.origin import Lineage, Origin
@@ -20,13 +20,14 @@ from reconciler.store.etcd import etcd_copies, etcd_parts
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_history import EtcdHistory
 from reconciler.store.etcd.etcd_meeting import EtcdMeeting
 from reconciler.store.etcd.etcd_membership import EtcdMembership
-from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, exists, get, one, put, touch, unchanged
+from reconciler.store.etcd.etcd_requests import below, exists, get, one, put, touch, unchanged
 from reconciler.store.etcd.event_log import EtcdEventLog
 from reconciler.store.etcd.host_registry import EtcdHosts
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
-from reconciler.store.etcd.record_change import REMOVAL, RecordChange, StoredNow, document_of_value, stored_in
+from reconciler.store.etcd.record_change import REMOVAL, RecordChange, StoredNow, stored_in
 from reconciler.store.etcd.round_requests import number_of
 from reconciler.store.etcd.tidying import EtcdTidying
 from reconciler.store.host_identity import HostIdentity
@@ -36,7 +37,6 @@ from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 from reconciler.store.record_json import (
     StoredRecord,
     document_of,
-    parsed,
     record_of,
     refuse_stale,
     says_no_more,
@@ -62,6 +62,7 @@ class EtcdStore:
         self._membership = None if host is None else EtcdMembership(self._etcd, self._hosts, host)
         self._feed = EtcdChangeFeed(self._etcd)
         self._events = EtcdEventLog(self._etcd)
+        self._history = EtcdHistory(self._etcd)
         self._own_watch: EtcdChangeWaiter | None = None
         self._identity: str | None = None
         self._last: dict[str, tuple[int, ClusterRecord]] = {}
@@ -134,31 +135,21 @@ class EtcdStore:
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
         await self._begun()
-        (found,) = await self._etcd.read(below(keys.histories(cluster_name)))
-        what = f"history of cluster {cluster_name}"
-        entries = [(kv.key, document_of_value(kv.value, what)) for kv in found.kvs]
-        return [
-            parsed(
-                HistoryEntry,
-                {
-                    "cluster_name": cluster_name,
-                    "generation": int(key.rpartition(b"/")[2]),
-                    **{part: entry.get(part) for part in ("actor", "at", "patch")},
-                },
-                what,
-            )
-            for key, entry in entries
-        ]
+        return await self._history.entries(cluster_name)
 
     async def origin(self, cluster_name: str, generation: int) -> Origin | None:
-        token = (await self._tokens(cluster_name, [generation])).get(generation)
+        await self._begun()
+        token = (await self._history.tokens(cluster_name, [generation])).get(generation)
         if token is None:
             return None
         return Origin(store=await self.identity(), generation=generation, token=token, state_dir=self._place)
 
     async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
+        await self._begun()
         identity = await self.identity()
-        tokens = await self._tokens(cluster_name, sorted({of.generation for of in found if of.store == identity}))
+        tokens = await self._history.tokens(
+            cluster_name, sorted({of.generation for of in found if of.store == identity})
+        )
         known = frozenset(of for of in found if of.store == identity and tokens.get(of.generation) == of.token)
         return Lineage(identity, known, self._place)
 
@@ -307,7 +298,7 @@ class EtcdStore:
         for _ in range(_TRIES):
             names = (keys.newest, keys.head, keys.record)
             found = StoredNow(name, *await self._etcd.read(*(one(of(name)) for of in names)))
-            if tried[0] and (await self._tokens(name, [tried[0]])).get(tried[0]) == token:
+            if tried[0] and (await self._history.tokens(name, [tried[0]])).get(tried[0]) == token:
                 return tried[1]  # it was made, and the answer to it was lost
             change = decide(found)
             if not isinstance(change, RecordChange):
@@ -320,18 +311,19 @@ class EtcdStore:
                 put(keys.history(name, generation), keys.packed_json(entry)),
                 *change.operations(name, generation),
             ]
-            if (await self._etcd.change([unchanged(keys.newest(name), found.revision)], operations)).succeeded:
+            is_same = [unchanged(keys.newest(name), found.revision)]
+            if await self._made(name, generation, token, self._etcd.change(is_same, operations)):
+                await self._history.let_go(name, generation)
                 return change.result
         raise Conflict(f"others change the record of cluster {name} all the time", hint="try again")
 
-    async def _tokens(self, name: str, generations: Sequence[int]) -> dict[int, str]:
-        """The tokens of those generations that the history has."""
-        await self._begun()
-        what, tokens = f"history of cluster {name}", {}
-        for begin in range(0, len(generations), OPERATIONS_LIMIT):
-            some = generations[begin : begin + OPERATIONS_LIMIT]
-            found = await self._etcd.read(*(one(keys.history(name, generation)) for generation in some))
-            for generation, answer in zip(some, found, strict=True):
-                if answer.kvs:
-                    tokens[generation] = str(document_of_value(answer.kvs[0].value, what).get("token"))
-        return tokens
+    async def _made(self, name: str, generation: int, token: str, making: Awaitable[Any]) -> bool:
+        """Whether the change was made; etcd makes the one that fills its database, and refuses it (3.4, applier)."""
+        try:
+            return bool((await making).succeeded)
+        except StoreUnreachable:
+            raise
+        except StoreUnavailable:
+            if (await self._history.tokens(name, [generation])).get(generation) == token:
+                return True
+            raise

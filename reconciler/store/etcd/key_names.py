@@ -14,6 +14,7 @@
 `record/CLUSTER`      the record without its generation
 `newest/CLUSTER`      the last generation there ever was; every change of the record changes it
 `history/CLUSTER/N`   what made generation N: actor, time, patch and token
+`tokens/CLUSTER/N`    the tokens of generations up to N whose history was let go
 `part/CLUSTER`        the hosts that the record's nodes are placed on
 `status/CLUSTER`      the last status, as a store of one host had it
 `status/CLUSTER/HOST` what a host said of its part last; it may have something of the cluster as long as this is there
@@ -97,6 +98,19 @@ def histories(cluster: str) -> bytes:
 
 def history(cluster: str, generation: int) -> bytes:
     return histories(cluster) + b"%020d" % generation
+
+
+def old_tokens(cluster: str) -> bytes:
+    return ROOT + b"tokens/" + cluster.encode() + b"/"
+
+
+def tokens_up_to(cluster: str, generation: int) -> bytes:
+    return old_tokens(cluster) + b"%020d" % generation
+
+
+def generation_in(key: bytes) -> int:
+    """The generation that a key of the history ends with."""
+    return int(key.rpartition(b"/")[2])
 
 
 def events(cluster: str) -> bytes:

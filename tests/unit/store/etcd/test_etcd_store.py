@@ -11,12 +11,15 @@ import pytest
 
 from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnavailable, StoreUnreachable
 from reconciler.model.record import ClusterRecord
-from reconciler.store.etcd import client, key_names
+from reconciler.records.recovery import documents
+from reconciler.store.etcd import client, etcd_history, key_names
 from reconciler.store.etcd.change_feed import EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import below, put
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
+from reconciler.store.host_identity import HostIdentity
+from reconciler.store.sqlite import SqliteStore
 from tests.etcd import RunningEtcd, free_ports, running_etcd
 from tests.unit.store.samples import sample_record, sample_status, with_boots, with_user_data
 from tests.unit.store.test_store import put_new
@@ -233,3 +236,59 @@ async def is_kept(etcd: RunningEtcd, revision: int) -> bool:
     finally:
         await client.close()
     return True
+
+
+async def test_of_a_long_history_the_last_changes_and_all_tokens_are_kept(
+    etcd_store: EtcdStore, state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(etcd_history, "KEPT_CHANGES", 10)
+    monkeypatch.setattr(etcd_history, "_AT_ONCE", 7)
+    record = await put_new(etcd_store)
+    origins = [await etcd_store.origin("lab", 1)]
+    for boots in range(1, 40):
+        record = await etcd_store.put(with_boots(record, boots), expected_generation=boots, actor="test")
+        origins.append(await etcd_store.origin("lab", record.generation))
+    history = await etcd_store.history("lab")
+    assert 10 <= len(history) < 17
+    (*_, (newest, last)) = documents(history)
+    assert (newest, last["nodes"]["alpha"]["boot_epoch"]) == (40, 39)
+    known = {of for of in origins if of is not None}
+    assert len(known) == 40
+    assert (await etcd_store.lineage("lab", known)).known == known
+    async with SqliteStore(state_dir) as other:
+        await other.take_identity(await etcd_store.identity())
+        await other.load(await etcd_store.exported("lab"))
+        assert await other.history("lab") == history
+        assert {of.token for of in (await other.lineage("lab", known)).known} == {of.token for of in known}
+        await etcd_store.load(await other.exported("lab"))
+    assert await etcd_store.history("lab") == history
+    assert (await etcd_store.lineage("lab", known)).known == known
+
+
+async def test_where_etcd_is_full_a_change_is_refused_whole_and_leases_go_on(tmp_path: Path) -> None:
+    full = [f"--quota-backend-bytes={2 * 1024 * 1024}"]
+    with running_etcd(tmp_path / "data", full) as etcd:
+        async with EtcdStore(etcd.address, EtcdCredentials(), host=HostIdentity("one", tmp_path)) as store:
+            term = await store.membership().enter()
+            record = await put_new(store)
+            refused: StoreUnavailable | None = None
+            while refused is None:
+                noisy = with_user_data(record, {"noise": os.urandom(64 * 1024).hex()})
+                try:
+                    record = await store.put(noisy, expected_generation=record.generation, actor="test")
+                except StoreUnavailable as error:
+                    refused = error
+            assert "database space exceeded" in refused.message
+            assert "etcdctl" in (refused.hint or "")
+            assert await store.get("lab") == record
+            assert [of.generation for of in await store.history("lab")] == list(range(1, record.generation + 1))
+            with pytest.raises(StoreUnavailable, match="database space exceeded"):
+                await store.request_round("lab")
+            assert await store.membership().enter() == term
+            other = EtcdClient(etcd.address, EtcdCredentials())
+            await other.compact(await other.revision())
+            await other.close()
+            etcd.defragment()
+            etcd.set_full(full=False)
+            later = await store.put(with_boots(record, 1), expected_generation=record.generation, actor="test")
+            assert await store.get("lab") == later
