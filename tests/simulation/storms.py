@@ -22,7 +22,7 @@ from typing import Any
 
 import structlog
 
-from reconciler.errors import ClusterError, Conflict, StoreUnavailable
+from reconciler.errors import ClusterError, Conflict, HostNotFound, StoreUnavailable
 from reconciler.faults.requests import Sides, partition_request
 from reconciler.model.choices import StopMode
 from reconciler.model.document import Domain, Power, PowerState, Snapshot
@@ -246,6 +246,16 @@ class Storm:
                 return await asyncio.to_thread(self.members[0].set_full, full=False)
             await asyncio.sleep(0.1)
 
+    async def _is_still_there(self, host: StormyHost) -> bool:
+        """Whether it could not be forgotten yet, as its lease goes on."""
+        try:
+            await self._store.remove_host(host.name)
+        except HostNotFound:
+            return False  # it had said nothing of itself yet
+        except ClusterError:
+            return True
+        return False
+
     async def _set_clock(self, host: StormyHost) -> None:
         """To another hour, as seen by a controller that is started again."""
         host.kill()
@@ -256,11 +266,8 @@ class Storm:
         """It is stopped, forgotten and its node placed elsewhere; then it goes on where it was."""
         host.signal(signal.SIGSTOP)
         other = next(of for of in self._hosts.values() if of is not host)
-        while True:
+        while await self._is_still_there(host):
             await asyncio.sleep(0.2)
-            with suppress(ClusterError):
-                await self._store.remove_host(host.name)
-                break
         where = dict(zip(NODES, HOSTS, strict=True)) | {NODES[HOSTS.index(host.name)]: other.name}
 
         def moved(record: ClusterRecord) -> ClusterRecord:
