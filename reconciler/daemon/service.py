@@ -1,7 +1,7 @@
 """The controller as a service: holds the lease of its store, and keeps every cluster until it is stopped."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -15,13 +15,12 @@ from reconciler.host.host_events import HostEvent, HostEventKind
 from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
-from reconciler.store.protocol import ChangeWaiter, Demand, Store
+from reconciler.store.protocol import Demand, Store
 
 log = structlog.get_logger(__name__)
 
 _LONGEST_STORE_DELAY_S = 5.0
 _LONGEST_RECONNECT_S = 2.0
-_CHANGE_WAIT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +65,7 @@ class Service:
         self._chance = Random()  # noqa: S311  only for delays
         self._round_loops: dict[str, RoundLoop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._demands: dict[str, Demand] = {}
+        self._demands: Mapping[str, Demand] = {}
         self._defects: asyncio.Queue[BaseException] = asyncio.Queue()
         self._ending = False
         self._reconnecting: asyncio.Task[None] | None = None
@@ -125,21 +124,19 @@ class Service:
 
     async def _follow_records(self, on_ready: Callable[[], None]) -> None:
         """Start round loops for new clusters, and wake those that have a new request."""
-        changes: ChangeWaiter | None = None
+        demands = self._store.watch_demands()
         failures = 0
         while True:
             try:
-                changes = changes or await self._store.watch()
-                self._distribute(await self._store.demands())
+                self._distribute(await demands.next())
                 on_ready()
                 failures = 0
-                await changes.wait(timeout_s=_CHANGE_WAIT_S)
             except ClusterError as error:
                 failures += 1
                 log.warning("store_unavailable", code=error.code.value, cause=str(error))
                 await asyncio.sleep(growing_delay_s(failures, _LONGEST_STORE_DELAY_S, self._chance))
 
-    def _distribute(self, now: dict[str, Demand]) -> None:
+    def _distribute(self, now: Mapping[str, Demand]) -> None:
         before, self._demands = self._demands, now
         for cluster, demand in now.items():
             if cluster not in self._round_loops:

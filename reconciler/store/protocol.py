@@ -91,6 +91,17 @@ class ChangeWaiter(Protocol):
         ...
 
 
+class DemandWatch(Protocol):
+    """Follows the demands of a store."""
+
+    async def next(self) -> Mapping[str, Demand]:
+        """The demands of now at the first call; afterwards those after the next change, which may be of anything.
+
+        After an error, those of now again.
+        """
+        ...
+
+
 class Store(Protocol):
     """Desired-state records, their statuses and their history. Safe for many processes at once."""
 
@@ -158,10 +169,11 @@ class Store(Protocol):
         ...
 
     async def demands(self) -> dict[str, Demand]:
-        """The demands of each cluster that has a record, and a part on this host if there are several.
+        """The demands of each cluster that has a record, and a part on this host if there are several."""
+        ...
 
-        Cheap enough to be read at every change.
-        """
+    def watch_demands(self) -> DemandWatch:
+        """Their changes, cheap enough to be followed by each host."""
         ...
 
     async def request_round(self, cluster_name: str) -> int:

@@ -22,6 +22,7 @@ from reconciler.store.change_feed import ChangeFeed, ChangeFeedWaiter, count_cha
 from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.database import DatabaseThread, transaction
 from reconciler.store.patch import Patch, difference
+from reconciler.store.polled_demands import PolledDemands
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
 from reconciler.store.record_json import (
     StoredRecord,
@@ -105,6 +106,9 @@ class SqliteStore(SoleHost):
 
     async def demands(self) -> dict[str, Demand]:
         return await self._read(_demands)
+
+    def watch_demands(self) -> PolledDemands:
+        return PolledDemands(self)
 
     async def request_round(self, cluster_name: str) -> int:
         return await self._write(lambda connection: _request_round(connection, cluster_name))

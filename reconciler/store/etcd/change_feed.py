@@ -2,13 +2,27 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any, Protocol
 
 from reconciler.errors import StoreUnavailable
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 
 _PAUSE_S = 0.2
+
+
+class Listener(Protocol):
+    """Who keeps up with what is changed, from a revision on that it has read itself."""
+
+    def note(self, revision: int, events: Sequence[Any]) -> None:
+        """Take in the changes of a revision, before any waiter is woken by it."""
+        ...
+
+    def miss(self) -> None:
+        """Changes were missed: everything has to be read again."""
+        ...
 
 
 class EtcdChangeFeed:
@@ -20,6 +34,11 @@ class EtcdChangeFeed:
         self._failure: StoreUnavailable | None = None
         self._follower: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> None:
+        """Tell a listener of every change from now on, or, before the first `revision`, from that on."""
+        self._listeners.append(listener)
 
     async def revision(self) -> int:
         """The revision of the last change so far, by any client of etcd."""
@@ -59,9 +78,14 @@ class EtcdChangeFeed:
     async def _follow(self) -> None:
         while True:
             try:
-                async for revision in self._etcd.follow(keys.ROOT, keys.end_of(keys.ROOT), self._revision):
+                async for revision, events in self._etcd.follow(keys.ROOT, keys.end_of(keys.ROOT), self._revision):
+                    for listener in self._listeners:
+                        listener.note(revision, events)
                     self._note(revision)
-                self._note(await self._etcd.revision())
+                revision = await self._etcd.revision()
+                for listener in self._listeners:
+                    listener.miss()
+                self._note(revision)
             except StoreUnavailable as error:
                 self._failure = error
                 self._wake()

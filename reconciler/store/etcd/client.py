@@ -110,8 +110,8 @@ class EtcdClient:
 
         return int((await self._ask(once)).TTL) > 0
 
-    async def follow(self, prefix: bytes, end: bytes, revision: int) -> AsyncIterator[int]:
-        """The revision of each change below a prefix, from `revision` on; ends when the member goes away.
+    async def follow(self, prefix: bytes, end: bytes, revision: int) -> AsyncIterator[tuple[int, Sequence[Any]]]:
+        """The changes below a prefix, from `revision` on: revision and events of each; ends when the member goes away.
 
         The first is told as soon as the member follows. It ends as well where the member does not follow, as when what
         was changed before was compacted, or has lost the others: the caller looks for itself what the last change is.
@@ -126,7 +126,7 @@ class EtcdClient:
             async for response in stream:
                 if response.canceled:
                     return
-                yield response.header.revision if response.events else revision
+                yield (response.header.revision if response.events else revision), response.events
         except grpc.aio.AioRpcError as error:
             if error.code() not in _ELSEWHERE:
                 self._refuse(error)

@@ -11,16 +11,8 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.round_requests import number_of
 from reconciler.store.merged_status import merged_status, nodes_by_host
-from reconciler.store.protocol import ClusterEntry, Demand, HostWords
+from reconciler.store.protocol import ClusterEntry, HostWords
 from reconciler.store.record_json import document_in, parsed, text_of
-
-RANGES_OF_DEMANDS = (
-    below(keys.HEADS),
-    below(keys.REQUESTS),
-    below(keys.PARTS),
-    below(keys.STATUSES, keys_only=True),
-    one(keys.HOME),
-)
 
 
 def ranges_of_words(cluster: str) -> tuple[Any, ...]:
@@ -87,21 +79,6 @@ def placement_writes_of(cluster: str, record: str) -> list[Any]:
         return [placement_write_of(cluster, json.loads(record))]
     except (ValueError, KeyError, TypeError, AttributeError):
         return []
-
-
-def demands_in(host: str, answers: Iterable[Any]) -> dict[str, Demand]:
-    """The demands of the clusters of which a host has, or is to have, a part; without a host, of all."""
-    heads, requests, parts, statuses, home_answer = answers
-    home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
-    numbers = {keys.name_in(kv.key, keys.REQUESTS): int(kv.value) + kv.version for kv in requests.kvs}
-    demands = {
-        (name := keys.name_in(kv.key, keys.HEADS)): Demand(int(kv.value), numbers.get(name, 0)) for kv in heads.kvs
-    }
-    if not host:
-        return demands
-    placed = {keys.name_in(kv.key, keys.PARTS): {of or home for of in json.loads(kv.value)} for kv in parts.kvs}
-    said = {keys.name_in(kv.key, keys.STATUSES) for kv in statuses.kvs if host_in(kv.key) == host}
-    return {name: of for name, of in demands.items() if name in said or host in placed.get(name, {home})}
 
 
 def host_in(key: bytes) -> str:

@@ -20,6 +20,7 @@ from reconciler.store.etcd import etcd_copies, etcd_parts
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_demands import RANGES_OF_DEMANDS, EtcdDemandWatch, demands_in
 from reconciler.store.etcd.etcd_history import EtcdHistory
 from reconciler.store.etcd.etcd_meeting import EtcdMeeting
 from reconciler.store.etcd.etcd_membership import EtcdMembership
@@ -180,7 +181,10 @@ class EtcdStore:
 
     async def demands(self) -> dict[str, Demand]:
         await self._begun()
-        return etcd_parts.demands_in(self.own_host, await self._etcd.read(*etcd_parts.RANGES_OF_DEMANDS))
+        return demands_in(self.own_host, await self._etcd.read(*RANGES_OF_DEMANDS))
+
+    def watch_demands(self) -> EtcdDemandWatch:
+        return EtcdDemandWatch(self._etcd, self._feed, self.own_host)
 
     async def request_round(self, cluster_name: str) -> int:
         await self._begun()

@@ -9,9 +9,10 @@ import pytest
 from reconciler.errors import Conflict, InvalidArgument, StoreUnavailable
 from reconciler.model.record import ClusterRecord, NodeIntent
 from reconciler.store.patch import patched
-from reconciler.store.protocol import ClusterEntry, Store
+from reconciler.store.protocol import ClusterEntry, Demand, Store
 from tests.unit.store.client import AnyStore, opened
 from tests.unit.store.samples import sample_record, sample_status, with_boots, with_user_data
+from tests.waiting import PATIENCE_S
 
 
 async def put_new(store: Store, name: str = "lab") -> ClusterRecord:
@@ -240,3 +241,24 @@ async def test_a_record_that_was_read_before_is_read_again_when_another_process_
         assert await store.get("lab") is None
         again = await put_new(other)
     assert await store.get("lab") == again
+
+
+async def test_demands_are_followed_from_change_to_change(store: AnyStore, place: str) -> None:
+    watch = store.watch_demands()
+    assert await watch.next() == {}
+    record = await put_new(store)
+
+    async def until(wanted: dict[str, Demand]) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while await watch.next() != wanted:
+                pass
+
+    await until({"lab": Demand(1, 0)})
+    async with opened(place) as other:
+        await other.put_status(sample_status())
+        assert await other.request_round("lab") == 1
+        await put_new(other, "second")
+    await until({"lab": Demand(1, 1), "second": Demand(1, 0)})
+    await store.remove("lab", expected_generation=record.generation, actor="test")
+    await until({"second": Demand(1, 0)})
+    assert await store.demands() == {"second": Demand(1, 0)}
