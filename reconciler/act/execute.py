@@ -12,20 +12,21 @@ from typing import Any, TypeVar
 
 import structlog
 
-from reconciler.act.apply_links import apply_links
 from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
 from reconciler.act.machine_files import require_defined_files, require_disks
 from reconciler.act.snapshot_actions import resume_memory, step_clock, sweep_snapshot, take_snapshot
 from reconciler.act.unknown_layers import delete_unneeded
 from reconciler.errors import ClusterError, ClusterNotRunning, OperationFailed
+from reconciler.faults.compile_links import compile_host
 from reconciler.host import tap
 from reconciler.host.cloud_init.etc_hosts import hosts_command
 from reconciler.host.cloud_init.seed_driver import delete_seed, write_seed
 from reconciler.host.console_log import delete_console_logs
+from reconciler.host.disks.layers import grow_image
 from reconciler.host.disks.manifests import remove_snapshot, snapshot_nvram_path
-from reconciler.host.disks.offline_grow import grow_image
 from reconciler.host.disks.original_owner import restore_owner
+from reconciler.host.links.ports import ports_of
 from reconciler.host.nvram import delete_nvram, put_nvram
 from reconciler.host.tunnel import tunnel_driver
 from reconciler.model import names
@@ -41,9 +42,11 @@ from reconciler.model.plan import (
     DeleteSeed,
     DeleteSnapshot,
     GrowLayer,
+    HealLinks,
     PlugTap,
     RestoreOwner,
     Resume,
+    SetLinks,
     SetTunnel,
     ShutDown,
     Start,
@@ -69,6 +72,18 @@ _HOSTS_UPDATE_TIMEOUT_S = 5.0
 async def execute(action: Action, context: ActContext) -> None:
     """Carry out one action, by its own function below. Raises a `ClusterError` if the host refuses."""
     raise NotImplementedError(f"nothing carries out {type(action).__name__}")
+
+
+async def apply_links(action: SetLinks | HealLinks, context: ActContext) -> None:
+    """Apply these links to the host. A node without a tap gets its cuts; the rest follows when it boots."""
+    links = action.links if isinstance(action, SetLinks) else {}
+    ports = ports_of(context.record)
+    # A second look in the round: machines that it started have new taps, and only now does their kernel know them.
+    observed = await context.links.observe(context.cluster, ports)
+    there = {node for node, port in ports.nodes.items() if port.tap in observed.trees}
+    possible = {node: of if node in there else of.cuts_only for node, of in links.items()}
+    context.require_term()
+    await context.links.apply(context.cluster, compile_host(possible, ports), observed, ports)
 
 
 execute.register(flatten_layer)

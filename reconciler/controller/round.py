@@ -9,8 +9,6 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.act.binding import bind_copies
-from reconciler.act.console_bounds import CONSOLE_LIMIT_BYTES, bound_consoles
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
@@ -38,7 +36,9 @@ from reconciler.desired.compile import HostFacts, compile_document, seed_inputs,
 from reconciler.desired.part import revert_of
 from reconciler.desired.recorded_file_uses import recorded_uses
 from reconciler.errors import ClusterError, StoreUnavailable, error_to_answer
+from reconciler.files.marked_files import bind_copies
 from reconciler.guest.pool import SshPool
+from reconciler.host.console_log import CONSOLE_LIMIT_BYTES, bound_consoles
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.manifests import remove_traces
 from reconciler.host.libvirt.libvirt_driver import Libvirt

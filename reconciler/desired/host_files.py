@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from reconciler.desired.boot_files import why_not_booted
-from reconciler.desired.file_conflicts import find_uses
 from reconciler.desired.found_files import FoundFiles
 from reconciler.desired.places import find_kept, find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
@@ -231,3 +230,21 @@ def _look_at_existing(
     if disk.size_gb is not None and disk.size_gb * BYTES_PER_GB != facts.size_bytes:
         size = f"{facts.size_bytes / BYTES_PER_GB:.3g} GiB"
         yield Finding((*disk.location, "size_gb"), f"the existing disk {path} has {size} (remove size_gb)")
+
+
+def find_uses(values: TopologyValues, in_use: FilesInUse) -> Iterator[Finding]:
+    """Disks that others write to or stand on, and images that are somebody's disk."""
+    for disk in values.disks:
+        why = disk.path and in_use.why_not_written(disk.path, values.cluster_name, shared=disk.shared)
+        if why:
+            location: Location = (*disk.location, "path")
+            yield Finding(location, f"{disk.path} {why}", ErrorCode.CONFLICT)
+    for image in dict.fromkeys(values.images):
+        if writer := next((use for use in in_use.of(image.value) if use.written and _is_kept(use)), None):
+            message = f"{image.value} is a disk of {writer.whose}, which writes to it (use a copy)"
+            yield Finding(image.location, message, ErrorCode.CONFLICT)
+
+
+def _is_kept(use: FileUse) -> bool:
+    """A foreign machine that is off may be a template for disks; ours are written to once their nodes start."""
+    return use.is_up or use.cluster is not None

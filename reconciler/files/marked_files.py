@@ -8,13 +8,14 @@ there is removed by the next replacement or deletion.
 import errno
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.errors import Conflict, HostCapabilityMissing, OperationFailed
 from reconciler.files.exposure import make_unexposed
-from reconciler.files.ownership import OwnerMark, delete_owned, require_owned, write_mark
+from reconciler.files.ownership import OwnerMark, bind_copy, delete_owned, require_owned, write_mark
+from reconciler.model.names import cluster_dir
 
 Fill = Callable[[int], None]
 """Writes a file's contents to an open file descriptor."""
@@ -215,3 +216,34 @@ def remove_empty_directory(path: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
             raise OperationFailed(f"cannot remove {path}: {error.strerror}") from error
+
+
+def bind_copies(
+    overlay_dir: Path, cluster: str, others: Iterable[Path], require_term: Callable[[], None]
+) -> list[Path]:
+    """Make copied marks valid on the files of the cluster's directory and on `others`; returns the files that had one.
+
+    Blocking. It can be repeated after an interruption at any point. Raises what `bind_copy` raises, and what
+    `require_term` does, which is asked before each file whether this host still may act.
+    """
+    bound = []
+    for path in _places(cluster_dir(overlay_dir, cluster), others):
+        require_term()
+        if bind_copy(path, cluster):
+            bound.append(path)
+    return bound
+
+
+def _places(directory: Path, others: Iterable[Path]) -> Iterator[Path]:
+    """The directory first: without its mark, its contents belong to nobody. Then everything down to snapshots."""
+    if directory.exists():
+        yield directory.resolve()
+    yield from (path for path in others if path.exists())
+    for name in sorted(directory_names(directory)):
+        yield (path := directory / name)
+        if name == "snapshots" and path.is_dir() and not path.is_symlink():
+            for snapshot in sorted(path / name for name in directory_names(path)):
+                yield snapshot
+                yield from (
+                    snapshot / entry for entry in sorted(directory_names(snapshot)) if not snapshot.is_symlink()
+                )

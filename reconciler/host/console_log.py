@@ -15,18 +15,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
-from reconciler.errors import OperationFailed
+import structlog
+
+from reconciler.errors import ClusterError, OperationFailed
 from reconciler.files.plain import open_plain
+from reconciler.model.names import console_path
+from reconciler.model.record import ClusterRecord
 from reconciler.process import run
+
+CONSOLE_LIMIT_BYTES = 64 * 1024 * 1024
 
 READ_LIMIT_BYTES = 16 * 1024 * 1024
 """Twice what virtlogd keeps by default (virtlogd.conf(5): max_size 2 MiB, max_backups 3)."""
-
 
 _TAIL_BYTES = 256 * 1024
 _NO_FILE = -1
 _BLOCK_BYTES = 512  # the unit of st_blocks, whatever the file system's blocks are
 _HOLE_BYTES = 64 * 1024
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,3 +252,20 @@ def _unreadable(path: Path, error: OSError) -> OperationFailed:
         if isinstance(error, PermissionError)
         else "it is written from the node's first boot on",
     )
+
+
+async def bound_consoles(record: ClusterRecord, limit_bytes: int) -> None:
+    """Keep guests that write without end from filling the disk: truncate logs that nothing else keeps short.
+
+    A failure is only logged.
+    """
+    for node in record.spec.nodes:
+        path = console_path(record.spec.overlay_dir, record.cluster_name, node)
+        about = {"cluster": record.cluster_name, "node": node, "path": str(path)}
+        try:
+            cut_bytes = await bound_console(path, limit_bytes)
+        except (ClusterError, OSError) as error:
+            log.warning("console_not_cut", **about, cause=str(error), remedy='`stdio_handler = "logd"` in qemu.conf')
+        else:
+            if cut_bytes:
+                log.warning("console_cut", **about, cut_bytes=cut_bytes, limit_bytes=limit_bytes)

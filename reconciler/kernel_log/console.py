@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import chain, islice, zip_longest
 
+from reconciler.kernel_log.announcements import announced_kind
 from reconciler.kernel_log.boots import last_boot
 from reconciler.kernel_log.line import TEXT_LIMIT, LogLine, logged, readable
-from reconciler.kernel_log.unmarked import with_unmarked_report
 
 __all__ = ["ConsoleStream", "Style", "dropped_messages", "dropped_notice", "last_boot", "parse_console", "style_of"]
 
@@ -49,6 +49,11 @@ _LONGEST_LINE_BYTES = 1024 * 1024
 _PARTS_LIMIT = 1_000
 _SAMPLE_BYTES = 1024 * 1024
 _UNFINISHED_LIMIT_BYTES = 64 * 1024
+
+_STATE = re.compile(r"CPU: [0-9]{1,5} (?:UID: [0-9]{1,10} )?PID: -?[0-9]{1,10} Comm: ")
+"""lib/dump_stack.c, dump_stack_print_info: also of a kernel without symbols."""
+_STATE_LINES = 12
+"""How many lines may stand between an announcement and the state: KASAN's words on the access, a WARN's own text."""
 
 
 class Style(Enum):
@@ -246,3 +251,25 @@ def _tells_of_dropped(text: str) -> bool:
 def _bare(raw: bytes) -> LogLine:
     found = _BARE.match(raw)
     return logged(readable(raw[found.end() :]), found["priority"]) if found else LogLine(readable(raw))
+
+
+def with_unmarked_report(lines: list[LogLine]) -> list[LogLine]:
+    """The lines of a console with marks; an unmarked report at the end is marked as the kernel's too.
+
+    A kernel prints without its mark if `printk.time` is switched off while it runs (printk.c). A program may print
+    similar text, so only a report with the state of a CPU in it, after the last marked line, counts.
+    """
+    last = next((index for index in range(len(lines) - 1, -1, -1) if lines[index].kernel), -1)
+    begins = _first_report(lines, last + 1)
+    return [*lines[:begins], *(line._replace(kernel=True) for line in lines[begins:])]
+
+
+def _first_report(lines: Sequence[LogLine], start: int) -> int:
+    """The index where the first report begins, or the number of lines. No line is examined twice."""
+    for index in range(start, len(lines)):
+        if _STATE.match(lines[index].text):
+            near = range(max(start, index - _STATE_LINES), index)
+            if found := [before for before in near if announced_kind(lines[before].text)]:
+                return found[0]
+            start = index
+    return len(lines)

@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import Mapping, Set
 from pathlib import Path
 
-from reconciler.artifacts.difference import TreeDifference, differences
 from reconciler.artifacts.git import git_log
 from reconciler.artifacts.library import Library
-from reconciler.artifacts.tree_entries import Role
+from reconciler.artifacts.tree_entries import Role, TreeDifference, differences
 from reconciler.errors import InvalidArgument
 from reconciler.files.roots import Reach
 from reconciler.model.choices import BuildType

@@ -3,23 +3,26 @@
 import asyncio
 import stat
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from reconciler.concurrency import together
-from reconciler.errors import InvalidArgument
+from reconciler.desired.kept_files import Kept, files_of_record, why_kept
+from reconciler.errors import InvalidArgument, OperationFailed
+from reconciler.files.configuration_files import configuration_paths
 from reconciler.files.roots import PlaceToMake, Reach
 from reconciler.guest import tar_transfer
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.packing import Moved
+from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
 from reconciler.model.transfer import NodeTransfer, TransferResult
 from reconciler.progress import Progress, no_progress
 from reconciler.records.stored_records import addresses, existing, readable_records, select_node, select_nodes
 from reconciler.runtime import Runtime
-from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands
+from reconciler.settings import Settings
+from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands, scratch_dir
 from reconciler.usecases.inspection import Inspection
-from reconciler.usecases.kept_places import require_not_kept
 from reconciler.usecases.kernel_logs import for_each, whole
 
 TRANSFER_TIMEOUT_S = 600.0
@@ -138,6 +141,25 @@ def _reporter(who: str, done: str, progress: Progress) -> tar_transfer.OnBytes:
             loop.call_soon_threadsafe(progress.report, f"{who}{passed / 1e6:.1f} MB {done}")
 
     return on_bytes
+
+
+def require_not_kept(
+    place: PlaceToMake, settings: Settings, records: Sequence[ClusterRecord] = (), uses: Iterable[FileUse] = ()
+) -> None:
+    """Raise `InvalidArgument` for a place where vmcluster keeps files, which no copy may overwrite.
+
+    Blocking. `uses` are the disks of all machines on the host; without them and records, the settings alone decide.
+    """
+    directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir, settings.topology_dir]
+    directories += [record.spec.overlay_dir for record in records]
+    files = [settings.artifact_registry, settings.fault_registry, settings.ssh_key_path, *configuration_paths()]
+    files += [file for record in records for file in files_of_record(record)]
+    try:
+        owner = why_kept(place, Kept(directories, files, scratch_dir(settings), uses))
+    except OSError as error:
+        raise OperationFailed(f"cannot check {place.path}: {error.strerror}") from error
+    if owner is not None:
+        raise InvalidArgument(f"{place.path} is among {owner}", hint="use another path")
 
 
 def _said(node: str, moved: Moved, duration_s: float) -> NodeTransfer:

@@ -21,7 +21,7 @@ from reconciler.model.record import ClusterRecord
 from reconciler.records import record_changes
 from reconciler.records.stored_records import readable_records
 from reconciler.store.sqlite import SqliteStore
-from reconciler.usecases.kept_places import require_not_kept
+from reconciler.usecases.transfers import require_not_kept
 from tests.hostile.test_client_paths import pulled
 from tests.hostile.test_disks import TOPOLOGY
 from tests.sshd import Sshd

@@ -25,7 +25,6 @@ HOST_EXCEPTIONS = {
     "reconciler.health.node_state -> reconciler.host.libvirt.libvirt_driver",  # reads what `status` shows
     "reconciler.usecases.images -> reconciler.image.build",  # images belong to no cluster
     "reconciler.usecases.doctor -> reconciler.host.checks",  # looks at the host, changes nothing
-    "reconciler.usecases.member_checks -> reconciler.host.checks",
 }
 
 PURE_EXCEPTIONS = {

@@ -3,10 +3,9 @@
 Every check observes and changes nothing; `repairs` makes changes and is called only on request.
 """
 
-from reconciler.host.checks.console_rotation import check_consoles
 from reconciler.host.checks.kernel import check_kernel
 from reconciler.host.checks.kvm import check_kvm
-from reconciler.host.checks.libvirt_daemon import check_libvirt
+from reconciler.host.checks.libvirt_daemon import check_consoles, check_libvirt
 from reconciler.host.checks.member_check import check_tunnels
 from reconciler.host.checks.repairs import make_directories, make_ssh_key, open_kvm_to_qemu, start_daemons
 from reconciler.host.checks.required_directories import RequiredDirectory, check_image, check_places, check_ssh_key

@@ -16,7 +16,6 @@ import yaml
 
 from reconciler.host.cloud_init.cloud_config import required_values, with_login
 from reconciler.host.cloud_init.etc_hosts import MERGE_HOSTS
-from reconciler.host.cloud_init.root_growth import GROW_ROOT
 
 SEED_VERSION = 2
 """Part of every digest: incremented when the text that we render changes, so that seeds are written again."""
@@ -33,6 +32,25 @@ if mount -o ro LABEL={VOLUME_LABEL} /run/vmcluster-seed; then
 }} </run/vmcluster-seed/{HOSTS_FILE}
 umount /run/vmcluster-seed
 fi"""
+
+GROW_ROOT = """if ! command -v growpart >/dev/null; then
+part=/sys/dev/block/$(mountpoint -d /)
+if number=$(cat $part/partition); then
+disk=$(readlink -f $part/..)
+end=$(($(cat $part/start) + $(cat $part/size)))
+if [ $((end + 2048)) -lt $(cat $disk/size) ]; then
+echo ', +' | sfdisk --force --no-reread --no-tell-kernel -N $number /dev/${disk##*/}
+partx --update --nr $number /dev/${disk##*/}
+fi
+fi
+name=$(readlink -f $part)
+resize2fs /dev/${name##*/}
+fi"""
+"""Shell commands for every boot, so that a guest uses a root disk that is larger than the image.
+
+Most images bring growpart(1), which cloud-init runs at every boot. Without it, sfdisk(8) and partx(8) of util-linux
+do the same, and only if more than a MiB of the disk follows the last partition.
+"""
 
 
 @dataclass(frozen=True, slots=True)

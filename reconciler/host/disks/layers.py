@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from reconciler import process
 from reconciler.errors import ClusterError, Conflict, ImageNotFound, OperationFailed
 from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.marked_files import Fill, create_file, delete_file, directory_names
@@ -159,6 +160,17 @@ def delete_layer(path: Path, cluster: str) -> bool:
             hint="power-cycle the machine (`node_crash`) before anything is done to its disks",
         )
     return delete_file(path, cluster)
+
+
+async def grow_image(path: Path, size_bytes: int, *, cluster: str) -> None:
+    """Make one of our layers at least this large; the added part reads as zeros, the contents stay.
+
+    qemu-img refuses if a machine has it open, and changes the header last. Raises `Conflict` if the file is not ours,
+    and `HostCommandFailed` with qemu-img's message.
+    """
+    await asyncio.to_thread(require_owned, path, cluster, OwnedKind.LAYER)
+    if (await asyncio.to_thread(read_image_facts, path)).size_bytes < size_bytes:
+        await process.run(["qemu-img", "resize", "-q", "-f", QCOW2, str(path), str(size_bytes)])
 
 
 def _is_layer_name(name: str) -> bool:

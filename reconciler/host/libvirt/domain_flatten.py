@@ -15,14 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import libvirt
+import libvirt_qemu
 
 from reconciler.errors import OperationFailed
 from reconciler.host.disks.offline_flatten import flatten_offline
 from reconciler.host.libvirt.definition import keep_live_disks, read_live, read_persistent, require_same_files
-from reconciler.host.libvirt.flush import flush
 from reconciler.host.libvirt.libvirt_connection import LibvirtConnection
 from reconciler.host.libvirt.lookup import our_domain
 from reconciler.host.libvirt.snapshot_xml import flattened, replace_disks
+from reconciler.host.libvirt.xml import parse_element
 from reconciler.model.document import DomainDisk
 
 Progress = Callable[[int, int], None]
@@ -118,6 +119,20 @@ async def _pull(connection: LibvirtConnection, cluster: str, work: _Work, progre
     await connection.call(cluster, lambda handle: work(handle).finish_pull())
 
 
+def flush(domain: Any, target: str, node: str) -> None:
+    """Flush everything written to a qcow2 disk of a running machine into its file, tables included.
+
+    No libvirt call does this without stopping the CPUs (pausing flushes, but a kill could leave the machine paused), so
+    it goes through QEMU's monitor; libvirt notes in its log that the monitor was used directly. Block nodes are named
+    after the index in the live XML (libvirt, `src/qemu/qemu_block.c`).
+    """
+    index = _source_index(domain.XMLDesc(0), target)
+    human = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+    complaint = libvirt_qemu.qemuMonitorCommand(domain, f"qemu-io libvirt-{index}-format flush", human).strip()
+    if complaint:
+        raise OperationFailed(f"QEMU has not written out disk {target}: {complaint}", node=node)
+
+
 async def _rebase(connection: LibvirtConnection, cluster: str, work: _Work) -> None:
     """Rebase the file first: its definition may name more files below it than it needs, but never fewer."""
     plan = await connection.call(cluster, work)
@@ -125,3 +140,11 @@ async def _rebase(connection: LibvirtConnection, cluster: str, work: _Work) -> N
     base = next((file for file in layer.backing if file.path == plan.base), None)
     await flatten_offline(layer.path, base, cluster=cluster)
     await connection.call(cluster, lambda handle: work(handle).define_flattened())
+
+
+def _source_index(live_xml: str, target: str) -> str:
+    for disk in parse_element(live_xml).iterfind("devices/disk"):
+        source = disk.find("source")
+        if source is not None and disk.find(f"target[@dev='{target}']") is not None:
+            return source.get("index", "")
+    return ""

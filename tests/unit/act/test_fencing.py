@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from reconciler.act.binding import bind_copies
 from reconciler.act.context import ActContext
 from reconciler.act.execute import execute
 from reconciler.errors import HostFenced
+from reconciler.files.marked_files import bind_copies
 from reconciler.files.ownership import OwnedKind, OwnerMark, read_mark, write_mark
 from reconciler.model.choices import StopMode
 from reconciler.model.plan import Action, CreateNetwork, CutPower, DeleteLayer

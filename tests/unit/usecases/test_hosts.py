@@ -25,8 +25,8 @@ from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.usecases.clusters import Clusters
+from reconciler.usecases.doctor import check_member
 from reconciler.usecases.hosts import Hosts, own_report
-from reconciler.usecases.member_checks import check_member
 from reconciler.usecases.placing import placed, placed_again, where_they_are
 from tests.etcd import running_etcd
 from tests.kvm_verdict import give_kvm_verdict

@@ -4,7 +4,14 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.checks import libvirt_daemon
-from reconciler.host.checks.libvirt_daemon import LOCAL_SYSTEM, check_libvirt, check_version, diagnose, systemd_runs
+from reconciler.host.checks.libvirt_daemon import (
+    LOCAL_SYSTEM,
+    check_consoles,
+    check_libvirt,
+    check_version,
+    diagnose,
+    systemd_runs,
+)
 from reconciler.model.examination import CheckOutcome
 
 
@@ -61,3 +68,23 @@ def test_versions_are_compared_as_numbers(number: int, verdict: CheckOutcome, wo
 def test_systemd_runs_where_its_directory_is(tmp_path: Path) -> None:
     assert systemd_runs(tmp_path)
     assert not systemd_runs(tmp_path / "system")
+
+
+@pytest.mark.parametrize(
+    ("qemu", "virtlogd", "verdict", "words"),
+    [
+        (None, None, CheckOutcome.OK, "8 MiB"),
+        ('#stdio_handler = "file"\n', "max_size = 1048576\nmax_backups = 1\n", CheckOutcome.OK, "2 MiB"),
+        ('stdio_handler = "file"\n', None, CheckOutcome.WARNING, 'stdio_handler = "file"'),
+        ('stdio_handler = "logd"\n', " max_size=0\n", CheckOutcome.WARNING, "max_size = 0"),
+    ],
+)
+def test_a_console_that_nobody_rotates_is_a_warning(
+    tmp_path: Path, qemu: str | None, virtlogd: str | None, verdict: CheckOutcome, words: str
+) -> None:
+    for name, text in (("qemu.conf", qemu), ("virtlogd.conf", virtlogd)):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+    found = check_consoles(64, tmp_path)
+    assert found.verdict is verdict
+    assert words in found.message

@@ -17,7 +17,7 @@ from reconciler.model.plan import Disruption
 from reconciler.model.record import ClusterRecord
 from reconciler.plan.planner import plan
 from reconciler.records import fault_changes, record_changes
-from reconciler.records.plan_hash import plan_hash
+from reconciler.records.preview import plan_hash
 from reconciler.store import patch as patches
 from tests.simulation.worlds import EMULATED, NOTHING, NOW, as_wanted, cluster_spec, node_spec, running_record
 
@@ -55,7 +55,7 @@ def print_hash() -> None:
 
 
 def test_another_process_gives_the_same_situation_the_same_name() -> None:
-    code = "from tests.unit.records.test_plan_hash import print_hash; print_hash()"
+    code = "from tests.unit.records.test_preview import print_hash; print_hash()"
     other = {**os.environ, "PYTHONHASHSEED": "random"}
     printed = subprocess.run([sys.executable, "-c", code], env=other, capture_output=True, check=True, text=True).stdout
     assert printed == f"{hashed()} {hashed(observed=STOPPED)}"
