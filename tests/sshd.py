@@ -102,7 +102,7 @@ class Sshd:
             "StrictModes": "no",
             "UsePAM": "no",
             "UseDNS": "no",
-            "SetEnv": f"HOME={self._directory}",  # away from the start-up files of whoever runs the tests
+            "SetEnv": f"HOME={self._directory}",  # away from the start-up files of the user who runs the tests
             "MaxSessions": self._max_sessions,
         }
         if self._login_shell is not None:

@@ -45,7 +45,7 @@ def render_defects(first: Mapping[str, Try], alone: Mapping[str, Try]) -> tuple[
     passed = [name for name in failed if alone.get(name, _UNTRIED).outcome == PASSED]
     others = [name for name in failed if name not in passed]
     heads = {
-        "failed beside others and passed alone; each is a defect to be mended:": passed,
+        "failed beside others and passed alone; each is a defect to be fixed:": passed,
         "failed beside others and did not pass alone either:": others,
     }
     lines = [] if failed else ["the first run failed, and its report names no test that did"]

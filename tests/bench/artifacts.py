@@ -122,7 +122,7 @@ def make_tree(root: Path, files: int, total_bytes: int) -> None:
 
 
 def look_at_all(root: Path) -> int:
-    """What nobody can do without who asks whether a tree is unchanged; how many bytes its files have."""
+    """The least that any check of an unchanged tree has to do; returns how many bytes its files have."""
     return sum(os.lstat(f"{place}/{name}").st_size for place, _, names in os.walk(root) for name in names)
 
 

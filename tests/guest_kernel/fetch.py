@@ -34,14 +34,14 @@ _FOR_RPMBUILD = (
 )
 """What `rpmbuild`, which is in the package `rpm`, needs besides, as far as not every host that builds modules has it.
 
-A library that every host has is left out: the host's own programs run beside `rpmbuild` and need their own edition.
+A library that every host has is omitted: the host's own programs run beside `rpmbuild` and need their own edition.
 """
 
 _FOR_UEFI = ("systemd-boot-efi",)
 """The program that a kernel, an initrd and a command line are put into to be one that UEFI starts."""
 
 _LAYOUT = 5
-"""Another number for each change of what is in a kit: the one that is there is not what is wanted then."""
+"""A new number for each change of what a kit contains, so that one built before is not used."""
 
 _APT_TIMEOUT_S = 600.0
 

@@ -152,7 +152,7 @@ class Server:
         return envelope
 
     def require_well(self) -> None:
-        """Whatever it was sent, it answers as ever."""
+        """It answers as before, no matter what it was sent."""
         assert self.call("cluster_list", {}) == {"success": True, "result": [], "error": None}
 
     def memory_bytes(self, what: str = "VmRSS") -> int:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 LIMIT_BYTES = 200 << 20
-"""What no number of inputs may make a process of ours grow by."""
+"""The most that one of our processes may grow, however many inputs it gets."""
 _INPUTS, _GROWTH = "hostile inputs", "hostile growth"
 
 
 class Tally:
-    """What one fuzzer has done; it goes with the test's report to whoever adds up."""
+    """What one fuzzer has done; it travels with the test's report and is added up at the end."""
 
     def __init__(self, record: Callable[[str, object], None]) -> None:
         self._record = record

@@ -1,4 +1,4 @@
-"""Kills processes of ours while they work, and checks what follows.
+"""Kills our processes while they work, and checks what follows.
 
 Each run is a forked child with its own runtime: it shares only the host and the store's file.
 """
@@ -60,7 +60,7 @@ async def _in_session(bed: Bed, verb: Verb, checkpoint: Callable[[str], None] | 
 def libvirt_events_standing_still() -> Iterator[None]:
     """Keep libvirt's event loop, if an earlier test has started it in this process, out of libvirt's locks.
 
-    A lock that its thread holds at a fork is held in the child for ever, and every call of the child waits for it.
+    A lock that its thread holds at a fork is held in the child forever, and every call of the child waits for it.
     """
     if not libvirt_events.runs_here():
         yield

@@ -77,10 +77,10 @@ def stop_libvirtd(number: signal.Signals = signal.SIGTERM) -> None:
 
 
 def forget_lost_starts() -> list[str]:
-    """Between two runs of libvirtd: forget machines that it was about to start when it was killed; returns their names.
+    """While libvirtd is down, forget the machines that it was starting when it was killed; returns their names.
 
-    It writes down that a machine starts before QEMU has a process id, and one that was killed just then (libvirt 9.0)
-    takes the machine for one that starts, for ever.
+    It records that a machine starts before QEMU has a process ID. Killed just then (libvirt 9.0), it takes the machine
+    for one that is still starting, forever.
     """
     lost = [file for file in _STATUS_DIR.glob("*.xml") if _LOST_START in file.read_text(errors="replace")]
     for file in lost:

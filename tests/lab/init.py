@@ -1,7 +1,7 @@
 """Process 1 of a lab: reaps, passes signals on, and ends the lab when the command or the outside has ended.
 
 libvirt waits until a QEMU that it killed is gone from the process table; an init that reaps late costs it up
-to 80 s each time. So every ended child is collected the moment it ends, whoever started it.
+to 80 s each time. So every child is collected the moment it ends, no matter who started it.
 
 When this process exits the kernel kills everything else in the lab, and network, mounts and files go with it:
 there is no other cleaning up.

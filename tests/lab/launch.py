@@ -90,7 +90,7 @@ def missing_programs(path: str) -> list[str]:
 
 
 def missing_message(missing: Sequence[str]) -> str:
-    """What to tell a user whose host lacks `missing`, and the command that mends it."""
+    """What to tell a user whose host lacks `missing`, and the command that installs it."""
     packages = sorted({PACKAGES[program] for program in missing})
     return (
         f"lab: not installed: {', '.join(missing)}\n"

@@ -1,7 +1,7 @@
 """Furnish the namespaces that process 1 has opened: files, devices, loopback, then libvirt.
 
 A lab hides all of the host's `/run`. There are the sockets of libvirt, and also of D-Bus: through that one a
-libvirtd inside would reach the host's firewalld and machined and change the host. `/sys` is mounted afresh, so
+libvirtd inside would reach the host's firewalld and machined and change the host. `/sys` is mounted again, so
 that `/sys/class/net` shows the lab's interfaces, and without control groups, so that none can be left behind.
 """
 

@@ -32,7 +32,7 @@ class Disturbance:
         self._steps_left = killed_after
 
     def step(self, _name: str = "") -> None:
-        """One more boundary is reached. A dead process does nothing any more, in none of its tasks."""
+        """One more boundary is reached. A dead process does nothing more, in any of its tasks."""
         if self._steps_left is None:
             return
         if self._steps_left <= 0:

@@ -310,7 +310,7 @@ class SimulatedHost:
         self.domains[node] = domain.model_copy(update={"disks": {**domain.disks, target: disk}})
 
     def spare_below(self, path: str) -> list[str]:
-        """The layers of ours right below a disk's own file that no snapshot is made of or stands on."""
+        """Our layers right below a disk's own file that no snapshot consists of or is based on."""
         frozen = [str(disk.path) for _, node in self._parts() for disk in node.disks.values()]
         kept = {file for top in frozen for file in self._chain(top)}
         below = list(self._chain(path))[1:]
@@ -322,7 +322,7 @@ class SimulatedHost:
         self.layers[path] = layer.model_copy(update=changes)
 
     def unfinished(self) -> set[str]:
-        """The nodes of which a layer is being flattened: nothing of theirs is taken away meanwhile."""
+        """The nodes with a layer that is being flattened; none of their files are removed meanwhile."""
         return {layer.node for _, layer in known(self.layers) if layer.flattening}
 
     def needed(self) -> set[str]:
@@ -482,7 +482,7 @@ class SimulatedHost:
             yield
 
     def _assert_no_window(self, node: str) -> None:
-        """Whoever begins to run has its links, and those that it sends on to whoever runs."""
+        """A node that starts has its links, and so has every running node that it sends to."""
         assert self.record is not None
         wanted = known_links(compiled(self.record, self.observe()))
         assert same_inbound(self._inbound(node), wanted.get(node)), f"{node} runs without its links"

@@ -309,7 +309,7 @@ class Storm:
             raise AssertionError(f"no end: {status}") from None
 
     async def _until_settled(self) -> None:
-        """Converged by what the hosts say, and all machines as is wanted."""
+        """Converged according to the hosts, and every machine is in its desired state."""
         while True:
             record = await self._until_converged()
             assert not self.violations, self.violations

@@ -60,7 +60,7 @@ class Wire:
         return int(self._server.sockets[0].getsockname()[1])
 
     def cut(self) -> None:
-        """Nothing passes any more, and neither side is told."""
+        """Nothing passes, and neither side is told."""
         self._through.clear()
 
     def mend(self) -> None:

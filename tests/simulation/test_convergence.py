@@ -1,4 +1,4 @@
-"""The core is right: on a simulated host, from any state, rounds lead to what is wanted or say what prevents it."""
+"""The core is right: on a simulated host, from any state, rounds reach the desired one or say what prevents it."""
 
 from ipaddress import IPv4Address
 from random import Random

@@ -1,4 +1,4 @@
-"""Whatever is on a host and whatever is wanted: what a record does not know is not acted on, nor anything beside it."""
+"""Whatever a host has and a record desires: what the record does not know is left alone, and so is everything else."""
 
 from random import Random
 

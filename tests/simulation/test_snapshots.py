@@ -114,7 +114,7 @@ class Life:
         self.held.pop("beta", None)
 
     def drop_or_add_disk(self) -> None:
-        """Not while memory is to be put back, which would not fit the machine any more."""
+        """Not while memory is to be restored, which would no longer fit the machine."""
         if any(wanted.resumes_memory for wanted in self.record.nodes.values()):
             self.settle()
         extra = "vdb" not in self.record.spec.nodes["alpha"].extra_disks
@@ -173,7 +173,7 @@ class Life:
                     self.held[node][target] = past
 
     def is_as_wanted(self, node: str, target: str) -> bool:
-        """Whether the disk that the node is defined with is the one that it shall have, reverted and made anew."""
+        """Whether the node is defined with the disk that it should have after reverts and recreation."""
         if node not in self.record.nodes or target not in {"vda", *self.record.spec.nodes[node].extra_disks}:
             return False
         wanted = self.record.nodes[node]
@@ -246,7 +246,7 @@ def spec(nodes: tuple[str, ...], *, extra: bool) -> ClusterSpec:
 
 @pytest.fixture(autouse=True)
 def few_spare_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lives are short: what takes many deletions shall happen after one."""
+    """Lives are short, so what takes many deletions elsewhere happens after one."""
     monkeypatch.setattr(chains, "MOST_SPARE_LAYERS", MOST_SPARE_LAYERS)
 
 

@@ -1,6 +1,6 @@
 """Controllers, members of etcd and the ways between them fail at any moment: nothing is done twice, lost or left half.
 
-These are a few seeds; `python -m tests.simulation.storms` runs as many as are wanted.
+These are a few seeds; `python -m tests.simulation.storms` runs as many as you like.
 """
 
 from collections.abc import Iterator

@@ -95,7 +95,7 @@ def cluster_spec(nodes: dict[str, NodeSpec], network: str = "net-lab") -> Cluste
 
 
 def extra_disk(node: str, bus: DiskBus = DiskBus.VIRTIO, *, existing: bool = False) -> ExtraDiskSpec:
-    """A disk of ours, or the one that the user has brought."""
+    """A disk that we made, or the one that the user provides."""
     path = USERS_DISK if existing else Path(f"/disks/{node}-data.qcow2")
     return ExtraDiskSpec(path=path, size_bytes=2**20, bus=bus, existing=existing)
 
@@ -123,7 +123,7 @@ def as_wanted(record: ClusterRecord, before: ClusterDocument = NOTHING) -> Clust
 
 @st.composite
 def records(draw: st.DrawFn) -> ClusterRecord:
-    """Any record of up to three nodes, also of a cluster that shall go."""
+    """Any record of up to three nodes, also of a cluster that is being destroyed."""
     wanted = draw(st.lists(st.sampled_from(NODES), unique=True, min_size=1))
     return ClusterRecord(
         cluster_name=CLUSTER,
@@ -209,7 +209,7 @@ def _one_fault(draw: st.DrawFn, nodes: list[str], handle: str) -> WantedFault:
 
 
 def _link_states(wanted: ClusterDocument, earlier: ClusterDocument) -> st.SearchStrategy[dict[str, object]]:
-    """As wanted now, or once, or half of it, with the rest of a node that has left; or nobody could see it."""
+    """As desired now or before, or half of it, with leftovers of a removed node; or not observable at all."""
     cut = NodeLinks(links={"<vmc-gone>": Link(cut=True)})
     half = {node: of for node, of in earlier.links.items() if node != NODES[0]}
     unseen = {HOST: unknown("nft cannot be asked", ErrorCode.HOST_COMMAND_FAILED)}

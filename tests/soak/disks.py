@@ -135,7 +135,7 @@ def _is_one_of(found: Cut, may_be: Iterable[Cut], *, replaced: bool) -> bool:
 
 
 def _agrees(found: Cut, cut: Cut, *, replaced: bool) -> bool:
-    """Whether all nodes are in that past; a node that was made anew meanwhile begins empty."""
+    """Whether all nodes are in that past; a node that was recreated since begins empty."""
     come_and_go = found.keys() - FIXED_NODES if replaced else set()
     return all(
         content == cut.get(node) or (node in come_and_go and content == EMPTY) for node, content in found.items()

@@ -86,7 +86,7 @@ def _assert_rules(record: ClusterRecord) -> None:
 
 
 def _assert_queues(record: ClusterRecord, running: frozenset[str]) -> None:
-    """What each receiver's tap is told to slow: per sender the lowest rate that is wanted."""
+    """What each receiver's tap should slow down: per sender, the lowest desired rate."""
     wanted: dict[str, dict[str, int]] = {}
     for fault in record.faults.values():
         if isinstance(fault, ImpairFault):

@@ -44,7 +44,7 @@ def test_is_sound():
 """
 
 LIST = """\
-2 failed beside others and passed alone; each is a defect to be mended:
+2 failed beside others and passed alone; each is a defect to be fixed:
   test_it.py::test_races
     beside others: failed: AssertionError: somebody else was faster
     alone: passed
@@ -125,4 +125,4 @@ def test_a_run_that_failed_without_a_failed_test_does_not_pass(
 def test_all_that_failed_and_passed_alone_lets_the_run_pass() -> None:
     said, passed = tries.render_defects({"x": tries.Try("failed", "late")}, {"x": tries.Try(tries.PASSED)})
     assert passed
-    assert said.splitlines()[0] == "1 failed beside others and passed alone; each is a defect to be mended:"
+    assert said.splitlines()[0] == "1 failed beside others and passed alone; each is a defect to be fixed:"

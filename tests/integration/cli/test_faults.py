@@ -32,7 +32,7 @@ def listed(vmcluster: Vmcluster) -> Any:
 
 
 def rules() -> str:
-    """What the firewall has of ours, seen with other eyes than the product's."""
+    """Our rules in the firewall, read without the product."""
     found = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True, check=True).stdout
     return found if "vmc" in found else ""
 
@@ -65,7 +65,7 @@ def test_a_fault_of_a_cluster_that_is_destroyed_ends_with_a_word(vmcluster: Vmcl
 
 def test_a_table_that_others_flush_is_put_back_by_the_next_round(vmcluster: Vmcluster, cluster: str) -> None:
     vmcluster("fault", "partition", cluster, "--shape", "one", "--node", "n1")
-    # The whole ruleset would take libvirt's own chains along, without which it starts no network any more.
+    # Flushing the whole ruleset would delete libvirt's own chains, without which it starts no network.
     tables = subprocess.run(["nft", "list", "tables", "bridge"], capture_output=True, text=True, check=True).stdout
     for table in tables.splitlines():
         subprocess.run(["nft", "flush", *table.split()], check=True)

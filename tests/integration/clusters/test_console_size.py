@@ -30,7 +30,7 @@ CODE = bytes.fromhex(
     "baf803 ec"
     "be407c"  # mov si, 0x7c40
     "ac 84c0 7403 ee ebf8"  # lodsb; test al, al; jz; out dx, al; jmp
-    "f4 ebfd"  # hlt for ever
+    "f4 ebfd"  # hlt forever
 )
 SECTOR = CODE.ljust(0x40, b"\0") + f"[    9.000000] {PANIC}\n".encode() + b"\0"
 

@@ -1,4 +1,4 @@
-"""Links on a real host: there before a node runs, whoever is killed meanwhile, and gone without a trace.
+"""Links on a real host: set before a node runs, even if a process is killed meanwhile, and removed without a trace.
 
 What needs netem is tested inside a guest: cuts and rates work on every host.
 """

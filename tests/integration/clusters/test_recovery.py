@@ -1,4 +1,4 @@
-"""Lost and damaged records, and what was wanted before: on a real libvirtd, with domains that are only powered on."""
+"""Lost and damaged records, and earlier generations: on a real libvirtd, with domains that are only powered on."""
 
 import shutil
 import sqlite3

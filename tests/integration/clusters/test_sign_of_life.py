@@ -18,7 +18,7 @@ from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import small_nodes
 
 CLUSTER = "quiet"
-SAYS_X = bytes.fromhex("baf803 b078 ee f4 ebfd")  # mov dx, 0x3f8 (COM1); mov al, 'x'; out dx, al; hlt for ever
+SAYS_X = bytes.fromhex("baf803 b078 ee f4 ebfd")  # mov dx, 0x3f8 (COM1); mov al, 'x'; out dx, al; hlt forever
 SILENT = "no sign of life since its start"
 THRESHOLD_S = 1.0
 

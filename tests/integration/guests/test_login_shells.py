@@ -1,4 +1,4 @@
-"""Nodes whose user has csh as login shell, and nodes in which nothing can be started any more."""
+"""Nodes whose user has csh as login shell, and nodes in which nothing can be started."""
 
 import asyncio
 import shutil

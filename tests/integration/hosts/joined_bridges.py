@@ -82,7 +82,7 @@ def set_to(number: int, *others: int) -> None:
 
 
 def take_apart() -> None:
-    """As for a network that is on no other host any more."""
+    """As for a network that is no longer on any other host."""
     asyncio.run(set_tunnel(CLUSTER, network(None)))
 
 

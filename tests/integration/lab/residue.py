@@ -43,7 +43,7 @@ def processes_with(token: str) -> list[str]:
         try:
             command, environment = (process / "cmdline").read_bytes(), (process / "environ").read_bytes()
         except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue  # it has just ended, or is protected even from root and so not one of ours
+            continue  # it has just ended, or is protected even from root and so is not ours
         if token.encode() in command + environment:
             found.append(command.replace(b"\0", b" ").decode(errors="replace"))
     return found

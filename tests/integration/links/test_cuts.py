@@ -51,7 +51,7 @@ def both_ways(*pairs: Pair) -> HostLinks:
 
 
 async def reach(segment: Segment, driver: LinkDriver, wanted: HostLinks) -> ObservedLinks:
-    """One round: look, make it so, look again; what is then there is what was wanted."""
+    """One round: observe, apply, observe again, and expect the desired state."""
     await driver.apply(CLUSTER, wanted, await driver.observe(CLUSTER, segment.ports), segment.ports)
     observed = await driver.observe(CLUSTER, segment.ports)
     assert same_cuts(observed.firewall, wanted.firewall)
@@ -61,14 +61,14 @@ async def reach(segment: Segment, driver: LinkDriver, wanted: HostLinks) -> Obse
 
 
 async def ruleset(run: RunCommand) -> str:
-    """Every rule of the host, whoever made it."""
+    """Every rule of the host, no matter who made it."""
     commands = (["nft", "-s", "list", "ruleset"], ["iptables-save"], ["ip6tables-save"])
     shown = [(await run(command)).stdout.decode() for command in commands]
     return "\n".join(line for text in shown for line in text.splitlines() if not line.startswith(("#", ":")))
 
 
 async def made_by_others(run: RunCommand) -> None:
-    """Rules of other people, and of another cluster of ours."""
+    """Rules of other users, and of another of our clusters."""
     await run(["nft", "-f", "-"], stdin=OTHERS_NFT.encode())
     for program in ("iptables", "ip6tables"):
         rules = OTHERS_IPTABLES.replace("192.0.2.1", "192.0.2.1" if program == "iptables" else "2001:db8::1")

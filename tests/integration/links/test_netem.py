@@ -71,7 +71,7 @@ async def playhost() -> AsyncIterator[Segment]:
 
 @pytest.fixture
 async def driver(playhost: Segment) -> AsyncIterator[LinkDriver]:
-    """The driver for that host; afterwards nothing of ours is left, and everything passes."""
+    """The driver for that host; afterwards all our rules are gone, and everything passes."""
     made = LinkDriver(run=playhost.run)
     yield made
     await reach(playhost, made, HostLinks())

@@ -182,7 +182,7 @@ def test_a_deletion_killed_anywhere_leaves_the_other_snapshot_and_the_present_ex
 
 
 def assert_went_on(node: str) -> None:
-    """It runs because it was let go on, and did not boot; its layer says so for ever."""
+    """It was resumed and did not boot; its layer keeps saying so."""
     with host_libvirt() as handle:
         assert handle.lookupByName(f"{CLUSTER}.{node}").state()[1] != libvirt.VIR_DOMAIN_RUNNING_BOOTED
     mark = read_mark(top_layers(CLUSTER, node)["vda"])

@@ -69,7 +69,7 @@ def test_a_tap_that_is_put_down_is_put_up_again(service: WatchProcess) -> None:
 
 def test_rules_that_are_flushed_are_put_back(service: WatchProcess) -> None:
     before = command("nft", "list", "table", "bridge", f"vmcluster-{CLUSTER}")
-    command("nft", "flush", "ruleset", "bridge")  # of every family: libvirt could start no network any more
+    command("nft", "flush", "ruleset", "bridge")  # of every family, libvirt could no longer start a network
     wait_until(lambda: f"vmcluster-{CLUSTER}" in command("nft", "list", "tables"))
     assert command("nft", "list", "table", "bridge", f"vmcluster-{CLUSTER}") == before
     wait_until(lambda: actions(service) == ["SetLinks"])

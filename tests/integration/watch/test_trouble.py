@@ -32,7 +32,7 @@ LOCKED_S = 4.0
 HUNG_S = 20.0
 MOST_CPU_SHARE = 0.1
 MOST_THREADS = 24
-"""The pools of threads are full at some moment, whatever hangs; rounds that begin anew start no more of them."""
+"""The thread pools are full at some point, whatever hangs; later rounds start no more threads."""
 
 SMALL_DISK_MIB = 96
 WRITES_EVERYWHERE = bytes.fromhex(
@@ -92,7 +92,7 @@ def test_a_panicked_guest_is_reported_with_its_remedy_and_kept_as_it_is(
         assert "`node_crash`" in obstacles(bed)["n0"]
         assert stays_untouched(watch)
         assert domain(handle).state() == [libvirt.VIR_DOMAIN_CRASHED, libvirt.VIR_DOMAIN_CRASHED_PANICKED]
-        domain(handle, "n1").destroy()  # the other one's trouble is still mended
+        domain(handle, "n1").destroy()  # drift of the other one is still repaired
         wait_until(lambda: audit(bed).active == expected.active)
         wait_until(lambda: {entry["node"] for entry in watch.logged("action")} == {"n1"})
 

@@ -291,7 +291,7 @@ async def test_two_clusters_of_one_process_share_the_lease_and_their_simulated_r
     )
     await asyncio.gather(*(controller.converge(record, timeout_s=PATIENCE_S) for record in records))
     assert rounds.most_at_once == 2
-    assert Lease(tmp_path / "controller.lock").try_acquire()  # nobody holds it any more
+    assert Lease(tmp_path / "controller.lock").try_acquire()  # nobody holds it
 
 
 async def test_two_waits_for_one_cluster_never_run_simulated_rounds_side_by_side(

@@ -1,4 +1,4 @@
-"""What a host says of its part, and what others make of it."""
+"""What a host reports about its part, and how others read it."""
 
 from dataclasses import replace
 from datetime import UTC, datetime

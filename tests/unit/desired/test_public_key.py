@@ -1,4 +1,4 @@
-"""The key that nodes accept is one that every login of ours succeeds with."""
+"""The key that nodes accept is one with which all our logins succeed."""
 
 import base64
 from collections.abc import Callable

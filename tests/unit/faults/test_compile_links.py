@@ -1,4 +1,4 @@
-"""Links to a host and back: what a (simulated) host shows after it was told is what was wanted."""
+"""Links to a host and back: what a (simulated) host then shows is the desired state."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -28,7 +28,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make what 
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """A directory of ours in another one."""
+    """One of our directories in another one."""
     (tmp_path / "above").mkdir(mode=0o755)
     (tmp_path / "above" / "kept").mkdir(mode=0o755)
     return tmp_path / "above" / "kept"

@@ -31,7 +31,7 @@ async def read_pids(path: Path, count: int) -> list[int]:
 
 
 async def all_gone(pids: Iterable[int]) -> None:
-    """Return when none of the processes is there any more."""
+    """Return when all of the processes are gone."""
     await eventually(lambda: not any(map(is_alive, pids)))
 
 

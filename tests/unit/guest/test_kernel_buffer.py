@@ -79,8 +79,8 @@ def test_a_follower_passes_on_what_a_kernel_says_with_numbers_that_it_has_given_
     said: list[str] = []
     follower = Follower(None, None, lambda line: said.append(line.text))  # type: ignore[arg-type]
     follower._take(HEADER.encode() + b"6,0,1,-;a\n6,1,20,-;b\n6,2,30,-;c\n")
-    follower._take(HEADER.encode() + b"6,0,1,-;a\n6,1,25,-;anew\\x0aits second line\n")
-    assert said == ["a", "b", "c", "anew", "its second line"]
+    follower._take(HEADER.encode() + b"6,0,1,-;a\n6,1,25,-;again\\x0aits second line\n")
+    assert said == ["a", "b", "c", "again", "its second line"]
 
 
 async def test_a_record_that_never_ends_is_not_kept_and_what_follows_it_is_passed_on(

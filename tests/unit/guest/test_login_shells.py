@@ -36,7 +36,7 @@ exit 3"""
                 on_stderr=streamed.append,
             )
             assert (done.exit_code, done.stdout) == (3, "it's $HOME|in|a!b|1\n2\n")
-            assert b"".join(streamed) == b"2\n" * runs, "what the other shell makes of it is not shown"
+            assert b"".join(streamed) == b"2\n" * runs, "the output of the other shell is not shown"
             assert count.read_text() == "ran\n" * runs
         assert not (tmp_path / "2").exists(), "csh takes >&2 for a file"
         broken = await pool.run(sshd.address, "echo (", timeout_s=PATIENCE_S)

@@ -28,7 +28,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Pa
     ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        process.stdout.readline()  # it runs its program, and not ours any more
+        process.stdout.readline()  # it runs its own program by now, and no longer ours
         (tmp_path / f"{NAME}.pid").write_text(str(process.pid))
         yield tmp_path, bool(request.param)
         process.kill()

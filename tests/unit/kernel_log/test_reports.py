@@ -1,4 +1,4 @@
-"""Where a report begins and ends, whatever the machine, and whoever else speaks meanwhile."""
+"""Where a report begins and ends, on any machine, and whatever else is printed meanwhile."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The cluster document: the one shape of what is wanted and what is found."""
+"""The cluster document: one type for the desired and the observed state."""
 
 import json
 

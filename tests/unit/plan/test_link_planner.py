@@ -71,7 +71,7 @@ def test_a_node_that_sends_waits_for_the_links_of_those_who_receive() -> None:
 
 
 def test_a_node_waits_for_a_cut_of_its_own_to_be_healed_where_others_are_cut_off_otherwise() -> None:
-    """The old fault cut the link, the new one pulls the other end's cable: nothing is wanted at this end any more."""
+    """The old fault cut the link, the new one pulls the other end's cable: nothing is left to do at this end."""
     cut = NodeLinks(links={"alpha": CUT})
     wanted = linked(WANTED, alpha=NodeLinks(down=True))
     assert kinds(plan(wanted, linked(off(REAL, "beta"), beta=cut))) == [

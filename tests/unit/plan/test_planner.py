@@ -21,7 +21,6 @@ from reconciler.model.document import (
     Power,
     PowerState,
     Snapshot,
-    Tunnel,
     Unknown,
 )
 from reconciler.model.links import Impairment, Link
@@ -40,6 +39,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
 from reconciler.plan.planner import PLANNERS, nodes_to_restart, plan
+from tests.golden_samples.tunnels import TUNNEL
 from tests.simulation.worlds import NOW, as_wanted, compiled, running_record
 
 RECORD = running_record("alpha", "beta")
@@ -48,11 +48,11 @@ REAL = as_wanted(RECORD)
 BOOT = DirectBoot(kernel=Path("/k"), initrd=Path("/i"), cmdline="root=/dev/vda")
 
 UNPLANNED = {
-    ("networks", "active"),  # a network is wanted only to be active; an inactive one is drift, tested with the planner
-    ("layers", "misplaced"),  # only ever observed: it is an obstacle where the layer is wanted
+    ("networks", "active"),  # desired networks are always active; an inactive one is drift, tested with the planner
+    ("layers", "misplaced"),  # only ever observed: an obstacle if the layer is desired
     ("layers", "resumed"),  # only ever observed: a machine went on from memory on it
     ("layers", "flattening"),  # only ever observed: what was begun is finished
-    ("layers", "reowned"),  # only ever observed: what is not used any more is given back
+    ("layers", "reowned"),  # only ever observed: what is no longer used is given back
     ("power", "stop_mode"),  # says how a machine is brought down, not that it is
     ("power", "memory"),  # says how a machine comes up, not that it does
     ("power", "open_files"),  # only ever observed
@@ -63,7 +63,7 @@ UNPLANNED = {
     ("snapshots", "quiesce"),  # only ever wanted: how it is made
     ("snapshots", "half_made"),  # only ever observed: swept before anything is planned
     ("snapshots", "nodes"),  # only ever observed: what it is made of
-    ("marks", "origin"),  # what the record does not know is wanted as unknown, and nothing else is planned then
+    ("marks", "origin"),  # what the record does not know is desired as unknown, and nothing else is planned then
 }
 """Leaves of the desired document whose change is no change of the host."""
 
@@ -85,17 +85,6 @@ SNAPSHOT = Snapshot(
 )
 
 ORIGIN = Origin(store="0a", generation=1, token="1b")
-
-TUNNEL = Tunnel(
-    vni=7,
-    port=4789,
-    local="10.88.0.1",
-    peers=("10.88.0.2",),
-    mtu=1450,
-    bridge="virbr-lab0",
-    gateway="192.168.77.1",
-    own_address="192.168.77.254",
-)
 
 LINKS = NodeLinks(
     links={"beta": Link(cut=True, cut_expires_at=NOW + timedelta(minutes=1), impairment=Impairment(delay_ms=20.0))},

@@ -14,7 +14,7 @@ MEMORY = Path("/o/snapshots/base/a.memory")
 
 
 def planned(layer_name: str, *, resumed: bool) -> type[object]:
-    """How a node comes up that is off and shall go on from memory, on that layer."""
+    """How a node that is off comes up if it is to resume from memory, on that layer."""
     path = Path("/o") / layer_name
     layer: Layer = altered(LAYER, resumed=resumed)
     domain = altered(DOMAIN, disks={"vda": DomainDisk(path=path, format="qcow2")})

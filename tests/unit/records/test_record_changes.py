@@ -150,14 +150,14 @@ class TestSpecifications:
         )
 
     @pytest.mark.parametrize(
-        ("old", "new", "anew"), [(None, 20, False), (20, 21, False), (20, 3, True), (20, None, True)]
+        ("old", "new", "recreated"), [(None, 20, False), (20, 21, False), (20, 3, True), (20, None, True)]
     )
     def test_a_root_disk_that_grows_is_kept_and_one_that_would_shrink_is_recreated(
-        self, old: int | None, new: int | None, anew: bool
+        self, old: int | None, new: int | None, recreated: bool
     ) -> None:
         before = record_changes.with_spec(None, CLUSTER, spec_with(disk_gb=old))
         after = record_changes.with_spec(before, CLUSTER, spec_with(disk_gb=new))
-        assert record_changes.recreated_nodes(before, after) == ({"alpha"} if anew else frozenset())
+        assert record_changes.recreated_nodes(before, after) == ({"alpha"} if recreated else frozenset())
         grown_elsewhere = record_changes.with_spec(
             before, CLUSTER, spec_with(disk_gb=new, user_data={"packages": ["x"]})
         )
@@ -250,9 +250,11 @@ class Verbs(RuleBasedStateMachine):
         self.change(record_changes.power_cycled(self.record, frozenset({node}), StopMode.DESTROY, power={node: wanted}))
         assert self.record.nodes[node].boot_epoch == self.before.nodes[node].boot_epoch + 1
 
-    @rule(nodes=st.sets(st.sampled_from(NODES), min_size=1), memory_mb=st.sampled_from([256, 512]), anew=st.booleans())
-    def apply(self, nodes: set[str], memory_mb: int, anew: bool) -> None:
-        specs = {node: self.node(node, memory_mb, anew) for node in sorted(nodes)}
+    @rule(
+        nodes=st.sets(st.sampled_from(NODES), min_size=1), memory_mb=st.sampled_from([256, 512]), changed=st.booleans()
+    )
+    def apply(self, nodes: set[str], memory_mb: int, changed: bool) -> None:
+        specs = {node: self.node(node, memory_mb, changed) for node in sorted(nodes)}
         self.change(record_changes.with_spec(self.record, CLUSTER, cluster_spec(specs)))
         assert self.record.nodes.keys() == nodes
         assert self.record.deletion is None
@@ -285,9 +287,9 @@ class Verbs(RuleBasedStateMachine):
             assert self.record.nodes[name].boot_epoch > self.before.nodes[name].boot_epoch
 
     @staticmethod
-    def node(name: str, memory_mb: int, anew: bool) -> NodeSpec:
+    def node(name: str, memory_mb: int, changed: bool) -> NodeSpec:
         node = node_spec(NODES.index(name), memory_mb=memory_mb)
-        return node.model_copy(update={"user_data": {"packages": ["new"]}}) if anew else node
+        return node.model_copy(update={"user_data": {"packages": ["new"]}}) if changed else node
 
     @staticmethod
     def disk_revisions(record: ClusterRecord) -> dict[str, int]:

@@ -34,7 +34,7 @@ def report(name: str) -> HostReport:
 
 @pytest.fixture
 def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As short as etcd's shortest election lets them be."""
+    """As short as etcd's shortest election permits."""
     monkeypatch.setattr(etcd_membership, "TTL_S", 2)
 
 

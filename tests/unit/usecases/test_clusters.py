@@ -101,7 +101,7 @@ async def test_what_is_shown_is_what_is_done_and_the_host_is_not_looked_at_in_be
     def show(preview: Preview) -> None:
         shown.append(preview)
         looks.append(host.looks)
-        host.find = ClusterDocument  # nobody sees that any more
+        host.find = ClusterDocument  # nothing of it is observed
 
     await applied.apply("lab", start=False, shown=show)
     assert host.done[0] == shown[0].plan

@@ -42,7 +42,7 @@ def test_a_flushed_firewall_is_named_with_its_remedy(program: str) -> None:
 
 
 class Daemon:
-    """A libvirtd that can hang: then nothing that it is asked comes to an end."""
+    """A libvirtd that can hang: then no call to it returns."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.awake = threading.Event()

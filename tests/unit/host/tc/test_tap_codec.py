@@ -19,7 +19,7 @@ Step = dict[str, Any]
 SAMPLES: dict[str, list[Step]] = {
     path.stem: json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "golden").glob("steps.*.json"))
 }
-"""What a real kernel with netem showed after each batch of ours, one after the other on one tap, by program."""
+"""What a real kernel with netem showed after each of our batches, run in sequence on one tap, by program."""
 
 STEPS = [step for steps in SAMPLES.values() for step in steps]
 
@@ -34,7 +34,7 @@ queues = st.dictionaries(
 
 
 def apply(tap: SimulatedTap, want: TapQdisc) -> list[str]:
-    """Bring the tap to what is wanted; the lines that it took."""
+    """Set the tap to its desired state; returns the lines that it took."""
     batch = render_batch("tap", parse_tap(*tap.show()), want)
     tap.batch(batch)
     return batch.splitlines()
