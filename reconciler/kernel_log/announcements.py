@@ -90,12 +90,14 @@ _TEXTS: tuple[tuple[KernelEventKind, tuple[str, ...]], ...] = (
             rf"[^ (]{{1,16}}\({_N}\): Oops ",
             rf"Bad mode in [A-Za-z ]{{1,60}} handler detected(?: on CPU{_N}|, code 0x)",
             rf"SError Interrupt on CPU{_N}, code 0x",
+            r"CFI failure ",
             r"Fixing recursive fault but reboot is needed!",
             r"Insufficient stack space to handle exception!",
             r"Kernel stack overflow(?: in process|\.$)",
             r"Kernel Fault: Code=",
             r"Oops: [A-Za-z ]{4,80}, sig: [0-9]",
             rf"Unhandled [a-z0-9 -]{{3,40}} exception on CPU{_N}, ESR 0x",
+            r"Unhandled (?:fault|prefetch abort): (?:a?synchronous|(?:im)?precise) [a-z ]{1,60}\(0x",
         ),
     ),
     (
@@ -171,6 +173,7 @@ _TEXTS: tuple[tuple[KernelEventKind, tuple[str, ...]], ...] = (
         (
             r"BUG: memory leak",
             r"(?:kmemleak: )?unreferenced object (?:\(percpu\) )?0x[0-9a-f]{4,16} \(size [0-9]{1,20}\)",
+            rf"kmemleak: {_N} new suspected memory leaks",
         ),
     ),
     (
@@ -186,14 +189,12 @@ _TEXTS: tuple[tuple[KernelEventKind, tuple[str, ...]], ...] = (
         (
             r"BUG: \S",
             r"\[ BUG: ",
-            r"CFI failure ",
             r"bad: scheduling from the idle thread!",
             rf"huh, entered softirq {_N} ",
             rf"irq {_N}: nobody cared ",
             rf"irq event {_N}: bogus return value ",
             rf"mm/pgtable-generic\.c:{_N}: bad p[4gmu]d ",
             r"(?:get_swap_device|_swap_info_get|__swap_duplicate|swap_dup|swap_free): (?:Bad|Unused) swap ",
-            r"Unhandled (?:fault|prefetch abort): (?:a?synchronous|(?:im)?precise) [a-z ]{1,60}\(0x",
         ),
     ),
 )
@@ -205,13 +206,34 @@ LEADS = {
         r"kasan: (?:GPF could be caused|CONFIG_KASAN_INLINE enabled)",
         r"kernel tried to (?:exec|execute|access) ",
         r"Kernel attempted to (?:read|write|access|execute) user page",
+        r"list_(?:add|del)(?: (?:double add|corruption)[:.,])",
+        r"usercopy: Kernel memory (?:exposure|overwrite) attempt detected ",
+        r"detected buffer overflow in ",
+        r"XFS(?: \([^)]{1,64}\))?: Assertion failed: ",
+        r"(?:traps: )?Missing ENDBR: ",
+        r"Bad kernel stack pointer [0-9a-f]{1,16} at ",
     ),
     "plain": (r"WARNING: ",),
 }
-"""What may precede an announcement: a rule, or words on the cause.
+"""What may precede an announcement: a rule, or words on the cause (an omen).
 
 `plain` is a warning in unknown words; only a trace that follows shows that the kernel means it.
 """
+
+
+_SAME_REPORT = (
+    ("CFI failure ", re.compile("WARNING: CPU: ")),
+    ("VFS: Busy inodes", re.compile(r"WARNING: .{0,1100}?fs/super\.c:")),
+    ("kmem_cache_destroy ", re.compile(r"WARNING: .{0,1100}?mm/sl[au]b_common\.c:")),
+    ("BUG ", re.compile(r"WARNING: .{0,1100}?mm/slub\.c:")),
+    ("BUG: workqueue lockup", re.compile("BUG: workqueue lockup")),
+)
+"""How reports begin which the kernel announces again with a WARN or BUG of their own, or once for each of several."""
+
+
+def announced_again(head: str, text: str) -> bool:
+    """Whether an announcement is part of the report that began with `head`, though it could begin one."""
+    return any(head.startswith(begins) and again.match(text) for begins, again in _SAME_REPORT)
 
 
 _DYING = (r"\[#", r"\): Oops ")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from reconciler.kernel_log.announcements import announcement, tells_of_hang
+from reconciler.kernel_log.announcements import announced_again, announcement, tells_of_hang
 from reconciler.kernel_log.event_kinds import OOPSES, KernelEventKind
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.traces import begins_dump, ends_report, is_strong, is_weak
@@ -136,7 +136,9 @@ class _OpenReport:
 
     def tells_of_warning(self) -> bool:
         """Whether a trace that begins now belongs to a warning with an unknown or lost announcement."""
-        return self.lead_means == "cut" or (self.lead_means == "plain" and len(self.lead) <= _PLAIN_LINES)
+        if self.lead_means == "plain":
+            return len(self.lead) <= _PLAIN_LINES
+        return self.lead_means in {"cut", "omen, cut"}
 
     def keep(self, index: int, found: FoundEvents) -> None:
         assert self.event is not None
@@ -226,11 +228,19 @@ class _Grouping:
         return before_us is not None and line.timestamp_us is not None and line.timestamp_us > before_us + _PAUSE_US
 
     def _announce(self, index: int, line: LogLine, kind: KernelEventKind, report: _OpenReport | None) -> None:
-        if report is not None and report.says_more(kind, line.text):
+        if report is not None and (report.says_more(kind, line.text) or self._announced_again(report, line.text)):
             report.keep(index, self.found)
+            return
+        if report is not None and self._announced_again(report.resumed, line.text):
+            self._resume(line, report).keep(index, self.found)
             return
         opened = self._open(kind, index, line, report)
         opened.fenced = report is not None and report.lead_means == "fence" and kind in _FENCED
+
+    def _announced_again(self, report: _OpenReport | None, text: str) -> bool:
+        if report is None or report.event is None or report.ended:
+            return False
+        return announced_again(self._lines[report.event.head].text, text)
 
     def _open(self, kind: KernelEventKind, head: int, line: LogLine, before: _OpenReport | None) -> _OpenReport:
         """Open a new event in place of what its caller printed before, which may have led to it."""
@@ -258,7 +268,9 @@ class _Grouping:
             self._ended(report)
             lead = self._reports[line.caller] = _OpenReport(line.timestamp_us)
             lead.lead, lead.lead_means = (index,), means
-            lead.resumed = report if means == "fence" and event is not None else None
+            lead.resumed = report if means in {"fence", "cut"} and event is not None else None
+            if means == "cut" and report is not None and report.lead_means == "omen" and len(report.lead) == 1:
+                lead.lead, lead.lead_means = (*report.lead, index), "omen, cut"
 
     def _follow(self, index: int, line: LogLine, report: _OpenReport) -> None:
         if report.event is not None:
@@ -269,20 +281,21 @@ class _Grouping:
         elif report.tells_of_warning() and begins_dump(line.text):
             head = report.lead[1] if len(report.lead) > 1 and report.lead_means == "cut" else report.lead[0]
             self._open(KernelEventKind.WARN, head, line, report).keep(index, self.found)
-        elif report.resumed is not None and is_strong(line.text):
-            self._resume(index, line, report, report.resumed)
+        elif report.resumed is not None and report.lead_means == "fence" and is_strong(line.text):
+            self._follow(index, line, self._resume(line, report))
         elif len(report.lead) < _LEAD_LIMIT:
             report.lead = (*report.lead, index)
         else:
             self._close(line.caller)
 
-    def _resume(self, index: int, line: LogLine, lead: _OpenReport, report: _OpenReport) -> None:
-        """The rule stood in the middle of a report (lockdep.c, debug_show_all_locks), whose trace now continues."""
-        self._reports[line.caller] = report
+    def _resume(self, line: LogLine, lead: _OpenReport) -> _OpenReport:
+        """The report that continues after a rule in its middle (such as lockdep.c, debug_show_all_locks)."""
+        assert lead.resumed is not None
+        report = self._reports[line.caller] = lead.resumed
         report.spoke_us = line.timestamp_us
         for before in lead.lead:
             report.keep(before, self.found)
-        self._follow(index, line, report)
+        return report
 
     def _close(self, caller: str | None) -> None:
         self._ended(self._reports.pop(caller, None))

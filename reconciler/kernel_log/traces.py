@@ -50,7 +50,8 @@ _WORDS = "|".join(
         r"INFO: lockdep is turned off|no locks held by |[0-9]{1,4} locks? (?:held|on stack) |#[0-9]{1,3}: |Showing ",
         r"INFO: task .{1,64}? (?:is blocked on|<writer>)|Future hung task|\"echo 0 > |Task dump for ",
         r".{1,16} [RSDTtXZPIW] {1,3}(?:[0-9a-f]{8,16}|running task) |<Same stack as pid |Not tainted|Comm: ",
-        r"workqueue .{1,64}?: flags|pool [0-9]|rcu: |kmemleak: |ref_tracker: |lock: ",
+        r"workqueue .{1,64}?: flags|pool [0-9]|rcu: |kmemleak: |ref_tracker: |lock: |Disabling IRQ #|handlers:$",
+        r"watchdog: CPU [0-9]{1,10} TB:|turning off the locking correctness validator|P[0-9]{1,10}: ",
         # pages and objects
         r"page[:_ ]|flags: |raw: |head: |memcg:|aops:|addr:|file:|unreferenced object |comm \"|hex dump",
         r"backtrace|(?:Read|Write|Free) of (?:size|addr)|The buggy |Memory state|(?:Allocated|Freed|Created) by ",

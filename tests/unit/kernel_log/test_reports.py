@@ -77,6 +77,120 @@ task:provoke         state:R  running task     stack:0     pid:77    ppid:1     
 Call Trace:
  schedule+0x5a/0xd0"""
 
+DUMP = """\
+Modules linked in: provoke(OE)
+CPU: 0 PID: 41 Comm: sh Not tainted 6.1.0-test #1
+RIP: 0010:provoke_store+0x2a/0x40
+Call Trace:
+ <TASK>
+ vfs_write+0xb5/0x390
+ </TASK>
+---[ end trace 0000000000000000 ]---"""
+CUT = "------------[ cut here ]------------"
+DIED = f"invalid opcode: 0000 [#1] PREEMPT SMP\n{DUMP}"
+
+SLAB_THAT_WARNS = f"""\
+=============================================================================
+BUG provoke (Not tainted): Objects remaining on __kmem_cache_shutdown()
+-----------------------------------------------------------------------------
+
+Object 0xffff888012345678 @offset=0
+CPU: 0 UID: 0 PID: 41 Comm: rmmod Not tainted 6.14.0-test #1
+Call Trace:
+ <TASK>
+ dump_stack_lvl+0x49/0x63
+ </TASK>
+{CUT}
+WARNING: CPU: 0 PID: 41 at mm/slub.c:1127 slab_err+0x1/0x2
+{DUMP}"""
+
+POOLS = """\
+BUG: workqueue lockup - pool cpus=1 node=0 flags=0x0 nice=0 stuck for 40s!
+BUG: workqueue lockup - pool cpus=0-1 flags=0x4 nice=0 stuck for 41s!
+Showing busy workqueues and worker pools:
+workqueue events: flags=0x0
+  pwq 6: cpus=1 node=0 flags=0x0 nice=0 active=2 refcnt=3
+    pending: provoke_work
+pool 8: cpus=0-1 flags=0x4 nice=0 hung=41s workers=4 idle: 55"""
+
+ANNOUNCED_TWICE = {
+    "a corrupt list": (
+        "bug_on",
+        (
+            "list_add corruption. prev->next should be next (ffff8880), but was 0.\n"
+            f"{CUT}\nkernel BUG at lib/list_debug.c:28!\n{DIED}"
+        ),
+    ),
+    "a corrupt list that only warns": (
+        "warn",
+        (
+            f"{CUT}\nlist_del corruption, ffff8880->next is LIST_POISON1 (dead)\n"
+            f"WARNING: CPU: 0 PID: 41 at lib/list_debug.c:53 __list_del_entry+0x1/0x2\n{DUMP}"
+        ),
+    ),
+    "a user copy": (
+        "bug_on",
+        (
+            "usercopy: Kernel memory exposure attempt detected from SLUB object (offset 0, size 5)!\n"
+            f"{CUT}\nkernel BUG at mm/usercopy.c:101!\n{DIED}"
+        ),
+    ),
+    "a failed assertion": (
+        "bug_on",
+        (
+            "XFS (vda1): Assertion failed: x == 0, file: fs/xfs/xfs_inode.c, line: 1770\n"
+            f"{CUT}\nkernel BUG at fs/xfs/xfs_message.c:102!\n{DIED}"
+        ),
+    ),
+    "an omen without a known announcement": ("warn", f"detected buffer overflow in strcpy\n{CUT}\n{DUMP}"),
+    "a forbidden call": ("oops", f"CFI failure at f+0x1/0x2 (target: g+0x0/0x8; expected type: 0x12345678)\n{DIED}"),
+    "a forbidden call that only warns": (
+        "oops",
+        (
+            "CFI failure at f+0x1/0x2 (target: g+0x0/0x8; expected type: 0x1)\n"
+            f"WARNING: CPU: 0 PID: 41 at f+0x1/0x2\n{DUMP}"
+        ),
+    ),
+    "an abort": (
+        "oops",
+        (
+            "8<--- cut here ---\nUnhandled fault: imprecise external abort (0x1406) at 0x00000000\n"
+            f"[00000000] *pgd=00000000\nInternal error: : 1406 [#1] SMP ARM\n{DUMP}"
+        ),
+    ),
+    "busy inodes": (
+        "reference_leak",
+        (
+            f"{CUT}\nVFS: Busy inodes after unmount of vda1 (ext4)\n"
+            f"WARNING: CPU: 0 PID: 41 at fs/super.c:650 generic_shutdown_super+0x1/0x2\n{DUMP}"
+        ),
+    ),
+    "a cache in use": (
+        "slab",
+        (
+            f"{CUT}\nkmem_cache_destroy provoke: Slab cache still has objects when called from f+0x1/0x2\n"
+            f"WARNING: CPU: 0 PID: 41 at mm/slab_common.c:500 kmem_cache_destroy+0x1/0x2\n{DUMP}"
+        ),
+    ),
+    "objects left over": ("slab", SLAB_THAT_WARNS),
+    "several pools": ("bug", POOLS),
+    "an interrupt": (
+        "bug",
+        (
+            'irq 16: nobody cared (try booting with the "irqpoll" option)\nCPU: 0 PID: 0\n'
+            "Call Trace:\n <IRQ>\n dump_stack_lvl+0x49/0x63\n </IRQ>\nhandlers:\n[<0000000012345678>] f [provoke]\n"
+            "Disabling IRQ #16"
+        ),
+    ),
+    "another CPU of a POWER machine": (
+        "hard_lockup",
+        (
+            "watchdog: CPU 2 detected hard LOCKUP on other CPUs 3\n"
+            "watchdog: CPU 2 TB:1234, last SMP heartbeat TB:12 (10ms ago)"
+        ),
+    ),
+}
+
 OTHERS = {
     "sleeping in atomic context": ("bug", SLEEPING),
     "bad page": ("bug", BAD_PAGE),
@@ -84,7 +198,7 @@ OTHERS = {
     "a panic without a trace": ("panic", PANIC),
     "tasks that RCU waits for": ("rcu_stall", TASKS),
 }
-ALL = {**REPORTS, **OTHERS}
+ALL = {**REPORTS, **OTHERS, **ANNOUNCED_TWICE}
 
 
 def said(text: str, caller: str | None = None) -> list[LogLine]:
@@ -106,6 +220,12 @@ def test_a_report_counts_once_whatever_the_levels_of_its_lines(name: str) -> Non
     answer = log_report([*lines, LogLine("slow", level=4, facility="kern")], KMSG)
     assert answer.warning_count + answer.error_count == 2
     assert [event.kind for event in answer.events] == [kind]
+
+
+def test_a_warning_after_a_complete_report_is_an_event_of_its_own() -> None:
+    slab = "\n".join(SLAB_THAT_WARNS.split("\n")[:10])
+    other = f"{CUT}\nWARNING: CPU: 0 PID: 41 at kernel/other.c:5 f+0x1/0x2\n{DUMP}"
+    assert [event.kind.value for event in find_events(said(f"{slab}\n{other}"))] == ["slab", "warn"]
 
 
 def test_a_trace_without_an_event_is_no_warning_for_each_of_its_frames() -> None:
