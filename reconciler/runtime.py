@@ -15,6 +15,7 @@ from reconciler.controller.healers import start_fault_watcher, start_healer
 from reconciler.controller.inline_controller import Controller
 from reconciler.controller.round import Rounds
 from reconciler.controller.side_files import remove_side_files
+from reconciler.controller.visits import Visits
 from reconciler.desired.compile import HostFacts, needs_kvm_verdict
 from reconciler.errors import ConfigurationInvalid, LibvirtUnavailable
 from reconciler.guest.pool import SshPool
@@ -79,6 +80,7 @@ class Runtime:
             settings.console_log_mb * 1024 * 1024,
         )
         self.controller = Controller(self.store, self.rounds, self.lease(), self.host_lease())
+        self.visits = Visits(self.store, self.controller)
         self._kernel: KernelListener | None = None
         self._facts: HostFacts | None = None
         self._probing = asyncio.Lock()

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from reconciler.controller.amendments import CONTROLLER
 from reconciler.controller.conditions import obstacle_of
@@ -106,6 +107,28 @@ class Controller:
                 await asyncio.sleep(_LEASE_POLL_S)
         await self._require_still_wanted(record)
         return CarriedOut(record, result.look if _is_all(result) and result else None, acted)
+
+    async def enter_network(self, cluster: str, *, timeout_s: float) -> None:
+        """Return when this host, which has no nodes of the cluster, is in its network, as it has said that it visits.
+
+        Waits and raises as `converge` does.
+        """
+        wait, began = _Wait(timeout_s), datetime.now(UTC)
+        changes = await self._store.watch()
+        while True:
+            async with self._turn(cluster, wait.left_s()) as may_act:
+                result = await self.rounds.run(cluster) if may_act else None
+            word = await self.rounds.parts.last_word(cluster)
+            if word is not None and word.is_in_network:
+                return
+            if result is not None and not result.converged:
+                wait.raise_if_over(result)
+                await asyncio.sleep(wait.delay_s(result))
+                continue
+            if word is not None and word.updated_at >= began:
+                wait.raise_if_terminal(word)
+            wait.raise_if_late(word.obstacles if word else (), at_work=self._holders)
+            await changes.wait(timeout_s=min(_LEASE_POLL_S if result else _LONGEST_DELAY_S, wait.left_s()))
 
     async def carry_out(
         self, cluster: str, decide: Decide, *, timeout_s: float, tell: OnEvent = no_observer

@@ -35,8 +35,14 @@ def reported(
         "nodes": known if observed is None else looked,
         "snapshots": before if snapshots is None else snapshots,
         "network_active": any(isinstance(of, Network) and of.active for of in networks),
+        "visiting": view.visits and (_had_no_more(view) or (status.converged and not seen.snapshots)),
     }
     return status.model_copy(update=update)
+
+
+def _had_no_more(view: RoundInput) -> bool:
+    """Whether all that this host had of the cluster before was its network."""
+    return view.before is None or view.before.visiting
 
 
 def with_others(view: RoundInput, own: RecordStatus | None) -> RecordStatus | None:
@@ -100,7 +106,10 @@ def with_snapshots_elsewhere(observed: ClusterDocument, held: Iterable[HeldSnaps
 
 def others_of(whole: ClusterRecord, host: str, hosts: HostWords | None) -> Set[str]:
     """The other hosts that have, or are to have, something of a cluster."""
-    return frozenset() if hosts is None else (nodes_by_host(whole, hosts.home).keys() | hosts.words.keys()) - {host}
+    if hosts is None:
+        return frozenset()
+    counting = {name for name, of in hosts.words.items() if whole.deletion or not of.visiting}
+    return (nodes_by_host(whole, hosts.home).keys() | counting) - {host}
 
 
 def nothing_is_left(whole: ClusterRecord, hosts: HostWords) -> bool:

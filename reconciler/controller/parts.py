@@ -9,6 +9,7 @@ from reconciler.controller.tunnel_lookup import Tunnels
 from reconciler.desired.part import part_of
 from reconciler.desired.tunnels import with_tunnel
 from reconciler.host.disks.manifests import read_manifests
+from reconciler.host.open_connections import has_open_connection
 from reconciler.model.document import ClusterDocument, Power, Unknown
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.record import ClusterRecord
@@ -40,12 +41,21 @@ class Parts:
             return record
         self._home = self._home or await self._store.home_host()
         part = part_of(record, self._host, self._home)
-        return with_tunnel(part, await self._tunnels.find(part, record, self._home))
+        visitors = await self._store.visitors(record.cluster_name)
+        return with_tunnel(part, await self._tunnels.find(part, record, self._home, visitors))
 
     async def joined(self, view: RoundInput) -> RoundInput:
         """The view with the tunnel of its part."""
-        home = view.hosts.home if view.hosts else ""
-        return view.with_tunnel(await self._tunnels.find(view.record, view.whole, home))
+        if view.hosts is None:
+            return view
+        home, visitors = view.hosts.home, view.hosts.visitors
+        return view.with_tunnel(await self._tunnels.find(view.record, view.whole, home, visitors))
+
+    async def keep_visit(self, view: RoundInput) -> None:
+        """Let a visit go on for as long as a program here has a connection to a node."""
+        own = view.tunnel.own_address if view.visits and view.tunnel else None
+        if own is not None and await asyncio.to_thread(has_open_connection, own):
+            await self._store.visit(view.whole.cluster_name, [own])
 
     async def held_snapshots(self, record: ClusterRecord) -> tuple[HeldSnapshot, ...]:
         """The snapshots of a cluster as they are on disk, oldest first; with the sizes of files on other hosts."""

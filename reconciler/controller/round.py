@@ -302,6 +302,7 @@ class Rounds:
             await self._clean_up(record)
             await self._store.leave(record.cluster_name)
             return RoundResult(record.generation, plan_found, gone=True, spans=True)
+        await self.parts.keep_visit(view)
         look = await self._status.write_result(decision, outcomes, tell)
         return RoundResult(
             record.generation,

@@ -46,12 +46,18 @@ class RoundInput:
     @property
     def is_elsewhere(self) -> bool:
         """Whether this host has nothing of the cluster, and is to have nothing."""
-        return self.hosts is not None and self.before is None and not self.record.nodes
+        return self.hosts is not None and self.before is None and not self.record.nodes and not self.visits
+
+    @property
+    def visits(self) -> bool:
+        """Whether this host is to have nothing of the cluster but its network."""
+        return self.hosts is not None and not self.record.nodes and self.host in self.hosts.visitors
 
     @property
     def is_leaving(self) -> bool:
         """Whether this host is to have nothing of a cluster that others keep."""
-        return self.hosts is not None and self.whole.deletion is None and not self.record.nodes
+        kept = self.whole.deletion is not None or self.record.nodes or self.visits
+        return self.hosts is not None and not kept
 
     @property
     def settled(self) -> bool:

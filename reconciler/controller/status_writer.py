@@ -75,7 +75,8 @@ class StatusWriter:
         """Say, before this host first acts on a cluster of several hosts, that it may have something of it."""
         if view.hosts is not None and view.before is None:
             now, name = datetime.now(UTC), view.whole.cluster_name
-            await self._store.put_status(RecordStatus.of_nothing_seen(name, view.host, now))
+            begun = RecordStatus.of_nothing_seen(name, view.host, now)
+            await self._store.put_status(begun.model_copy(update={"visiting": view.visits}))
 
     async def write_nothing_left(self, view: RoundInput) -> None:
         """Say that the deleted cluster has nothing on this host any longer."""

@@ -1,6 +1,6 @@
 """Looks up what joins this host's part of a cluster with those on other hosts."""
 
-from reconciler.desired.tunnels import spans_hosts, tunnel_of
+from reconciler.desired.tunnels import Visitors, is_joined, tunnel_of
 from reconciler.errors import HostCapabilityMissing
 from reconciler.model.record import ClusterRecord, TunnelSpec
 from reconciler.store.protocol import Store
@@ -13,21 +13,21 @@ class Tunnels:
         self._store = store
         self._numbers: dict[str, int] = {}
 
-    async def find(self, part: ClusterRecord, whole: ClusterRecord, home: str) -> TunnelSpec | None:
-        """The tunnel of a part; None if no other host has nodes of the cluster.
+    async def find(self, part: ClusterRecord, whole: ClusterRecord, home: str, visitors: Visitors) -> TunnelSpec | None:
+        """The tunnel of a part; None if no other host has nodes of the cluster, or visits it.
 
         Raises `HostCapabilityMissing` if this host has no address for tunnels.
         """
-        if not spans_hosts(part):
-            return None
         host, cluster = self._store.own_host, whole.cluster_name
+        if not is_joined(part, host, visitors):
+            return None
         hosts = await self._store.hosts()
         addresses = {name: of.address for name, of in hosts.items() if of.address is not None}
         if host not in addresses:
             raise HostCapabilityMissing(
-                f"{cluster} has nodes on other hosts too, and host {host} has no address for tunnels to them",
-                hint="set `host_address` in its configuration",
+                f"{cluster} is on other hosts too, and host {host} has told no address for tunnels to them",
+                hint="set `host_address` in its configuration, and start `vmcluster watch` there",
             )
         if cluster not in self._numbers:
             self._numbers[cluster] = await self._store.network_number(cluster)
-        return tunnel_of(whole, host, home, self._numbers[cluster], addresses)
+        return tunnel_of(whole, host, home, self._numbers[cluster], addresses, visitors)

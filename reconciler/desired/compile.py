@@ -162,7 +162,7 @@ def _present(
     disks = _all_disks(record, observed)
     actives = [active for of_node in disks.values() if isinstance(of_node, dict) for active in of_node.values()]
     return ClusterDocument(
-        networks={spec.network.name: _network(record)} if spec.nodes else {},
+        networks={spec.network.name: _network(record)} if spec.nodes or spec.network.tunnel else {},
         layers={
             **_former(record, observed),
             **_of_nodes({name for name, of_node in disks.items() if isinstance(of_node, Unknown)}, observed),

@@ -18,7 +18,7 @@ from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.observe.clean_kernels import KernelState
 from reconciler.observe.node_console import ConsolePlace, console_end, observe_console
 from reconciler.observe.node_vitals import LOOK_COMMAND, READING_COMMAND, VitalsAnswer, parse_vitals_answer
-from reconciler.records.stored_records import addresses
+from reconciler.records.node_addresses import addresses
 from reconciler.runtime import Runtime
 from reconciler.worker_process.calls import in_memory, in_worker
 
@@ -46,7 +46,7 @@ async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: f
     """
     deadline_s = time.monotonic() + timeout_s
     try:
-        (address,) = await addresses(runtime.store, record, [node])
+        (address,) = await addresses(runtime, record, [node])
         if runtime.clean_kernels.has(address):
             seen = await _visit(runtime, address, LOOK_COMMAND, timeout_s)
             kernel = await runtime.clean_kernels.still(address, seen.vitals)

@@ -20,7 +20,7 @@ from reconciler.model.record import ClusterRecord
 from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress
-from reconciler.records.stored_records import addresses
+from reconciler.records.node_addresses import addresses
 from reconciler.runtime import Runtime
 
 LOOK_TIMEOUT_S = 5.0
@@ -70,7 +70,7 @@ async def wait_until_provisioned(
     Raises `ProvisioningFailed` as soon as it has failed on one, and `OperationTimeout`, naming the nodes.
     """
     until_s, pause_s = since_s + timeout_s, _FIRST_PAUSE_S
-    waiting = {address.node: address for address in await addresses(runtime.store, record, list(nodes))}
+    waiting = {address.node: address for address in await addresses(runtime, record, list(nodes))}
     while waiting:
         found = await _ask(runtime, waiting.values(), min(LOOK_TIMEOUT_S, max(until_s - time.monotonic(), _LEAST_S)))
         for node in [node for node, of in found.items() if _STATUS[of.stage] is ConditionStatus.TRUE]:
@@ -87,7 +87,7 @@ async def wait_until_provisioned(
 
 async def not_yet_provisioned(runtime: Runtime, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, str]:
     """Those of `nodes` on which cloud-init is not done, or does not report so, with their conditions."""
-    found = await _ask(runtime, await addresses(runtime.store, record, list(nodes)), LOOK_TIMEOUT_S)
+    found = await _ask(runtime, await addresses(runtime, record, list(nodes)), LOOK_TIMEOUT_S)
     return {node: of.message for node, of in found.items() if _STATUS[of.stage] is not ConditionStatus.TRUE}
 
 

@@ -88,7 +88,7 @@ class RecordStatus(Frozen):
 
     Where the store has several hosts, each writes the status of its part: `host` is its name, `nodes` and `snapshots`
     are what the others cannot see for themselves, and `nothing_left` says that the cluster is deleted there to the last
-    file. A host of a newer version may say more.
+    file. One that is `visiting` has nothing of the cluster but its network. A host of a newer version may say more.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -109,7 +109,13 @@ class RecordStatus(Frozen):
     snapshots: tuple[HeldSnapshot, ...] = ()
     network_active: bool = False
     nothing_left: bool = False
+    visiting: bool = False
     updated_at: Moment
+
+    @property
+    def is_in_network(self) -> bool:
+        """Whether the host has the network of the cluster whose nodes are on others."""
+        return self.visiting and self.converged and self.network_active
 
     @classmethod
     def of_nothing_seen(cls, cluster: str, host: str, now: Moment) -> "RecordStatus":

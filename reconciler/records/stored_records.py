@@ -5,9 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Set
 
 import structlog
 
-from reconciler.desired.addresses import guest_address
 from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound, RecordUnreadable
-from reconciler.guest.address import GuestAddress
 from reconciler.model.names import CLUSTER_NAME_MAX_LENGTH, LABEL_PATTERN
 from reconciler.model.record import ClusterRecord
 from reconciler.store.protocol import Store
@@ -111,20 +109,3 @@ def select_node(record: ClusterRecord, node: str, *, all_with: str = "") -> str:
             hint=f"it has {', '.join(record.spec.nodes)}{remedy}",
         )
     return node
-
-
-async def _elsewhere(store: Store, record: ClusterRecord, nodes: Iterable[str]) -> bool:
-    """Whether any of these nodes is on another host."""
-    placed = {record.spec.nodes[node].host for node in nodes if node in record.spec.nodes}
-    home = await store.home_host() if "" in placed else ""
-    return any((host or home) != store.own_host for host in placed)
-
-
-async def addresses(store: Store, record: ClusterRecord, nodes: Iterable[str]) -> list[GuestAddress]:
-    """The addresses of the given nodes; those that another host made are known by the key that it reported."""
-    nodes = list(nodes)
-    reported: dict[str, str] = {}
-    if store.own_host and await _elsewhere(store, record, nodes):
-        status = await store.status(record.cluster_name)
-        reported = {node: of.host_key for node, of in status.nodes.items() if of.host_key} if status else {}
-    return [guest_address(record, node, reported.get(node)) for node in nodes]

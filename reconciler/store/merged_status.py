@@ -27,8 +27,10 @@ def merged_status(
 ) -> RecordStatus | None:
     """The cluster's status: as bad as the worst part, and as old as the oldest word of a host that is alive.
 
-    What a host would say that is lost, or has said nothing yet, is unknown. None if no host has said anything.
+    What a host would say that is lost, or has said nothing yet, is unknown. None if no host has said anything. One that
+    only visits the network counts when the cluster is deleted.
     """
+    words = words if record.deletion else {host: of for host, of in words.items() if not of.visiting}
     if not words:
         return None
     nodes = nodes_by_host(record, home)

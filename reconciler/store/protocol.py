@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import IPv4Address
 from typing import Any, Protocol
 
 from pydantic import Field
@@ -40,23 +41,26 @@ class HistoryEntry(Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """How often a cluster's record was changed, and how often a round was requested."""
+    """How often a cluster's record was changed, how often a round was requested, and which hosts visit its network."""
 
     generation: int
     request: int
+    visitors: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class HostWords:
     """What the hosts of a cluster said of it, which of them are lost, and which has the nodes without a host.
 
-    Of the lost ones, some are `forgotten`: they do not come back.
+    Of the lost ones, some are `forgotten`: they do not come back. `visitors` are hosts without nodes that are in the
+    cluster's network, with their addresses there.
     """
 
     words: Mapping[str, RecordStatus]
     lost: Mapping[str, datetime | None]
     home: str
     forgotten: frozenset[str] = frozenset()
+    visitors: Mapping[str, IPv4Address] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +247,18 @@ class Store(Protocol):
         """The number of a cluster's network among all of this store, from 1 on; it never changes.
 
         Raises `HostNotFound` where the store is of one host only.
+        """
+        ...
+
+    async def visitors(self, cluster_name: str) -> Mapping[str, IPv4Address]:
+        """The hosts that visit a cluster's network, with their addresses there."""
+        ...
+
+    async def visit(self, cluster_name: str, addresses: Sequence[IPv4Address]) -> None:
+        """Let this host be in the network of a cluster that has no nodes here, by one of these addresses.
+
+        That ends an hour after the last call. Raises `OperationFailed` if all addresses are taken, and `HostNotFound`
+        where the store is of one host only.
         """
         ...
 

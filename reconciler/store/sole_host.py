@@ -1,6 +1,7 @@
 """What a store of this host only says where others speak of hosts."""
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from reconciler.errors import HostNotFound
@@ -40,6 +41,12 @@ class SoleHost:
         """There is no other."""
 
     async def network_number(self, _cluster_name: str) -> int:
+        raise self._no_such(self.own_host)
+
+    async def visitors(self, _cluster_name: str) -> Mapping[str, IPv4Address]:
+        return {}
+
+    async def visit(self, _cluster_name: str, _addresses: Sequence[IPv4Address]) -> None:
         raise self._no_such(self.own_host)
 
     async def tidy(self) -> None:

@@ -21,17 +21,11 @@ from reconciler.model.results import ClusterStatus, NodeStatus
 from reconciler.progress import Progress, no_progress
 from reconciler.records import adoption, fault_changes, record_changes
 from reconciler.records.approval import NOTHING_AGREED, Approval
+from reconciler.records.node_addresses import addresses
 from reconciler.records.preview import Preview
 from reconciler.records.proposal import Previewer, Shown, agreed, preview_change, shown_first, unseen
 from reconciler.records.recovery import bare_record, record_at, require_same_cluster, with_found_files
-from reconciler.records.stored_records import (
-    addresses,
-    change_record,
-    existing,
-    recorded,
-    require_cluster_name,
-    select_nodes,
-)
+from reconciler.records.stored_records import change_record, existing, recorded, require_cluster_name, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases import convergence
 from reconciler.usecases.host_paths import reach_of_commands
@@ -295,7 +289,7 @@ class Clusters:
         ssh_timeout_s: float = 120.0,
     ) -> NodeStatus:
         """Cut a node's power and, with `restart_after`, boot it again."""
-        await addresses(self._runtime.store, await existing(self._runtime.store, cluster), [node])
+        await addresses(self._runtime, await existing(self._runtime.store, cluster), [node])
         power = {node: WantedPower.RUNNING if restart_after else WantedPower.OFF}
         record = await self._change(
             cluster,

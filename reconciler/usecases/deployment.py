@@ -28,7 +28,8 @@ from reconciler.model.choices import InstallMode
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import InstallStatus, NodeInstall, NodeSync, SyncStatus, ToolError
 from reconciler.progress import Progress, no_progress
-from reconciler.records.stored_records import addresses, existing, select_nodes
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.login import known_hosts_path
@@ -147,7 +148,7 @@ class Deployment:
         self, cluster: str, nodes: str | Iterable[str] | None
     ) -> tuple[ClusterRecord, list[GuestAddress]]:
         record = await existing(self._runtime.store, cluster)
-        return record, await addresses(self._runtime.store, record, select_nodes(record, nodes))
+        return record, await addresses(self._runtime, record, select_nodes(record, nodes))
 
     async def _running_targets(self, cluster: str, nodes: str | Iterable[str] | None) -> list[GuestAddress]:
         record, targets = await self._targets(cluster, nodes)

@@ -19,7 +19,8 @@ from reconciler.guest.address import GuestAddress
 from reconciler.model.base import Frozen
 from reconciler.model.faults import LinkExplanation
 from reconciler.model.record import ClusterRecord
-from reconciler.records.stored_records import addresses, existing, select_nodes
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 
@@ -69,7 +70,7 @@ class FaultVerifier:
     ) -> tuple[dict[str, _NodeReport], dict[str, str]]:
         """What each node measured, and for the others why they could not measure."""
         troubles = dict.fromkeys(await Inspection(self._runtime).not_running(record, nodes), "is not running")
-        able = await addresses(self._runtime.store, record, [node for node in nodes if node not in troubles])
+        able = await addresses(self._runtime, record, [node for node in nodes if node not in troubles])
         session = secrets.token_hex(8)
         gap_s = max(GAP_S, (len(nodes) - 1) / MAX_PROBES_PER_S)
         last_s = int(count * gap_s + delay_s + 2 * PATIENCE_S)

@@ -36,7 +36,8 @@ from reconciler.observe.clean_kernels import KernelState
 from reconciler.observe.cluster import FoundDomains
 from reconciler.observe.liveness import observe_life_signs, observe_power_turn
 from reconciler.progress import Progress
-from reconciler.records.stored_records import addresses, existing
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing
 from reconciler.runtime import Runtime
 
 STATUS_TIMEOUT_S = 5.0
@@ -90,7 +91,7 @@ class Inspection:
         down = await self.not_running(record, list(record.spec.nodes))
         if down and (not partial or len(down) == len(record.spec.nodes)):
             raise _not_whole(cluster, down)
-        targets = await addresses(self._runtime.store, record, [node for node in record.spec.nodes if node not in down])
+        targets = await addresses(self._runtime, record, [node for node in record.spec.nodes if node not in down])
         answers, failures = await self._kernels(record, targets)
         if failures and (not partial or not answers):
             raise next(iter(failures.values()))
@@ -135,7 +136,7 @@ class Inspection:
             progress.report(f"{address.node}: reachable over SSH")
             return None
 
-        outcomes = await together(*map(wait_for, await addresses(self._runtime.store, record, nodes)))
+        outcomes = await together(*map(wait_for, await addresses(self._runtime, record, nodes)))
         failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
         if failures:
             dead = await self._dead(record, failures, timeout_s)

@@ -10,7 +10,8 @@ from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
 from reconciler.health.node_failures import partial_failure
 from reconciler.health.node_state import not_running
 from reconciler.model.job import Job, JobOutput
-from reconciler.records.stored_records import addresses, existing, select_node, select_nodes
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing, select_node, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.kernel_logs import for_each
@@ -40,7 +41,7 @@ class Jobs:
         down = await self._inspection.known_down(record, chosen)
         if down and nodes:
             raise not_running(cluster, down)
-        running = await addresses(self._runtime.store, record, [node for node in chosen if node not in down])
+        running = await addresses(self._runtime, record, [node for node in chosen if node not in down])
         outcomes = await for_each(running, lambda address: self._jobs(address).listing())
         failed = {node: of for node, of in outcomes.items() if isinstance(of, ClusterError)}
         found = [job for of in outcomes.values() if not isinstance(of, ClusterError) for job in of]
@@ -69,7 +70,7 @@ class Jobs:
         record = await existing(self._runtime.store, cluster)
         if down := await self._inspection.known_down(record, [select_node(record, node)]):
             raise not_running(cluster, down)
-        (address,) = await addresses(self._runtime.store, record, [node])
+        (address,) = await addresses(self._runtime, record, [node])
         return self._jobs(address)
 
     def _jobs(self, address: GuestAddress) -> NodeJobs:

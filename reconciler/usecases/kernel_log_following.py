@@ -13,7 +13,8 @@ from reconciler.model.kernel_log import LogSource
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.node_console import console_style, tail_console
 from reconciler.progress import Progress
-from reconciler.records.stored_records import addresses, existing, select_nodes
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.worker_process.calls import in_worker
 
@@ -35,7 +36,7 @@ async def follow_kernel_logs(
 ) -> None:
     """Pass on every new line of the nodes' kernels, once each, until cancelled."""
     record = await existing(runtime.store, cluster)
-    targets = await addresses(runtime.store, record, select_nodes(record, nodes))
+    targets = await addresses(runtime, record, select_nodes(record, nodes))
     async with asyncio.TaskGroup() as group:
         for address in targets:
             following = _Following(runtime, record, address, on_line, progress)

@@ -22,7 +22,8 @@ from reconciler.model.kernel_log import DmesgResult, FilterLevel, LogSource, Mar
 from reconciler.model.plan import Resume, ResumeMemory
 from reconciler.model.record import ClusterRecord
 from reconciler.observe.node_console import observe_console
-from reconciler.records.stored_records import addresses, existing, select_nodes
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 from reconciler.worker_process.calls import in_memory, in_worker_in_parts
@@ -78,7 +79,7 @@ class KernelLogs:
         """
         record = await existing(self._runtime.store, cluster)
         chosen = select_nodes(record, nodes)
-        targets = await addresses(self._runtime.store, record, chosen)
+        targets = await addresses(self._runtime, record, chosen)
         down = await self._inspection.known_down(record, chosen)
         marker = render_marker(time.time_ns() // 1000, secrets.token_hex(8))
 
@@ -110,7 +111,7 @@ class KernelLogs:
             raise InvalidArgument("`timeout_s` must be positive")
         record = await existing(self._runtime.store, cluster)
         chosen = select_nodes(record, nodes)
-        targets = await addresses(self._runtime.store, record, chosen)
+        targets = await addresses(self._runtime, record, chosen)
         down = await self._inspection.known_down(record, chosen)
         limit = min(LINES_LIMIT, max(_FEWEST_LINES, _LINES_OF_ALL // max(1, len(targets))))
         ask = Ask(since_marker, filter_level, timeout_s, limit)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from reconciler.guest.openssh import render_ssh_command, write_known_hosts
 from reconciler.programs import require_program
-from reconciler.records.stored_records import addresses, existing, select_node
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing, select_node
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 
@@ -17,7 +18,7 @@ async def login_commands(runtime: Runtime, cluster: str) -> dict[str, list[str]]
     Writes the known_hosts file that it names.
     """
     record = await existing(runtime.store, cluster)
-    targets = await addresses(runtime.store, record, record.spec.nodes)
+    targets = await addresses(runtime, record, record.spec.nodes)
     path = known_hosts_path(runtime.settings.state_dir, cluster)
     await asyncio.to_thread(write_known_hosts, path, targets)
     return {address.node: render_ssh_command(address, path) for address in targets}

@@ -11,7 +11,8 @@ from reconciler.health.node_failures import partial_failure
 from reconciler.health.node_state import NodeState, not_running
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import ExecAllResult, ExecResult, ToolError
-from reconciler.records.stored_records import addresses, existing, select_node, select_nodes
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing, select_node, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 
@@ -28,7 +29,7 @@ class Nodes:
     async def address(self, cluster: str, node: str) -> GuestAddress:
         """How to log in to one node."""
         record = await existing(self._runtime.store, cluster)
-        (address,) = await addresses(self._runtime.store, record, [select_node(record, node)])
+        (address,) = await addresses(self._runtime, record, [select_node(record, node)])
         return address
 
     async def run(
@@ -51,7 +52,7 @@ class Nodes:
         but accepts no login in time.
         """
         record = await existing(self._runtime.store, cluster)
-        (address,) = await addresses(self._runtime.store, record, [select_node(record, node, all_with=_EXEC_ALL)])
+        (address,) = await addresses(self._runtime, record, [select_node(record, node, all_with=_EXEC_ALL)])
         if down := await self._down(record, [address]):
             raise not_running(cluster, down)
         try:
@@ -86,7 +87,7 @@ class Nodes:
         without it they are listed in `errors`. A non-zero exit is a result in both cases.
         """
         record = await existing(self._runtime.store, cluster)
-        targets = await addresses(self._runtime.store, record, select_nodes(record, nodes))
+        targets = await addresses(self._runtime, record, select_nodes(record, nodes))
         down = await self._down(record, targets)
         if down and require_all:
             raise not_running(record.cluster_name, down)

@@ -38,7 +38,8 @@ from reconciler.model.snapshot import SnapshotNode, SnapshotPower
 from reconciler.model.status import HeldSnapshot
 from reconciler.progress import Progress, no_progress
 from reconciler.records import record_changes
-from reconciler.records.stored_records import addresses, change_record, existing, recorded
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import change_record, existing, recorded
 from reconciler.runtime import Runtime
 from reconciler.usecases.convergence import wait_for_ssh
 from reconciler.usecases.inspection import Inspection
@@ -256,7 +257,7 @@ class Snapshots:
             except ClusterError as error:
                 log.warning("clock_not_stepped", cluster=record.cluster_name, node=address.node, cause=str(error))
 
-        await together(*map(step, await addresses(self._runtime.store, record, nodes)))
+        await together(*map(step, await addresses(self._runtime, record, nodes)))
 
     async def _revertible(
         self, record: ClusterRecord, name: str, observed: ClusterDocument, restart_after: bool

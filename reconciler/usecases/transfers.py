@@ -18,7 +18,8 @@ from reconciler.model.file_use import FileUse
 from reconciler.model.record import ClusterRecord
 from reconciler.model.transfer import NodeTransfer, TransferResult
 from reconciler.progress import Progress, no_progress
-from reconciler.records.stored_records import addresses, existing, readable_records, select_node, select_nodes
+from reconciler.records.node_addresses import addresses
+from reconciler.records.stored_records import existing, readable_records, select_node, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.usecases.host_paths import find_place, open_source, reach_of_commands, scratch_dir
@@ -126,7 +127,7 @@ class Transfers:
 
     async def _running(self, record: ClusterRecord, names: list[str]) -> list[GuestAddress]:
         await self._inspection.require_running(record, names)
-        return await addresses(self._runtime.store, record, names)
+        return await addresses(self._runtime, record, names)
 
 
 def _reporter(who: str, done: str, progress: Progress) -> tar_transfer.OnBytes:

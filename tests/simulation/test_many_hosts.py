@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.errors import ApprovalRequired, ClusterError, ErrorCode, SnapshotFailed
 from reconciler.faults.requests import Sides, partition_request
-from reconciler.model.document import Domain, Power, PowerState
+from reconciler.model.document import Domain, Network, Power, PowerState
 from reconciler.model.plan import CutPower
 from reconciler.model.status import ConditionType
 from reconciler.records.approval import Approval
@@ -73,6 +73,44 @@ async def test_a_host_that_loses_its_last_node_leaves_the_cluster(hosts: Hosts) 
     with pytest.raises(ClusterError) as refused:
         await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
     assert refused.value.code is ErrorCode.APPROVAL_REQUIRED
+
+
+async def test_a_host_from_which_nodes_are_used_has_their_network_for_that_time(hosts: Hosts, etcd: EtcdClient) -> None:
+    hosts.spec = spec_over({"alpha": "one", "beta": "two"})
+    await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    visitor, store = hosts["three"], opened(hosts["one"]).store
+    record = await store.get(CLUSTER)
+    assert record is not None
+    assert not visitor.machine.networks
+    await opened(visitor).visits.enter(record)
+    (network,) = visitor.machine.networks.values()
+    assert isinstance(network, Network)
+    assert network.tunnel is not None
+    assert network.tunnel.peers == ("10.0.0.1", "10.0.0.2")
+    assert visitor.nodes() == set()
+
+    def peers(host: str) -> set[str]:
+        (of,) = hosts[host].machine.networks.values()
+        return set(of.tunnel.peers) if isinstance(of, Network) and of.tunnel else set()
+
+    async def all_know() -> bool:
+        return [peers("one"), peers("two")] == [{"10.0.0.2", "10.0.0.3"}, {"10.0.0.1", "10.0.0.3"}]
+
+    await eventually(all_know)
+    await visitor.stop()
+    await etcd.change((), [delete(keys.ALIVE + b"three")])
+    assert (await hosts["one"].verbs.stop(CLUSTER)).nodes[0].domain_state == "shut off", "nobody waits for a visitor"
+    await visitor.start()
+    await etcd.change((), [delete_below(keys.visitors(CLUSTER))])  # as its lease ends
+
+    async def all_is_as_before() -> bool:
+        return not visitor.machine.networks and [peers("one"), peers("two")] == [{"10.0.0.2"}, {"10.0.0.1"}]
+
+    await eventually(all_is_as_before)
+    await opened(visitor).visits.enter(record)
+    await hosts["two"].verbs.destroy(CLUSTER, remove_overlays=True)
+    assert not visitor.machine.networks
+    assert await store.get(CLUSTER) is None
 
 
 async def test_a_snapshot_is_taken_and_reverted_to_on_all_hosts_or_on_none(hosts: Hosts) -> None:

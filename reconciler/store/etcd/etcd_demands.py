@@ -16,6 +16,7 @@ RANGES_OF_DEMANDS = (
     below(keys.HEADS),
     below(keys.REQUESTS),
     below(keys.PARTS),
+    below(keys.VISITORS),
     below(keys.STATUSES, keys_only=True),
     one(keys.HOME),
 )
@@ -40,11 +41,12 @@ class Demands:
         self._heads: dict[str, int] = {}
         self._requests: dict[str, int] = {}
         self._placed: dict[str, frozenset[str]] = {}
+        self._visitors: dict[str, dict[bytes, str]] = {}
         self._said: set[str] = set()
 
     def now(self) -> dict[str, Demand]:
         return {
-            name: Demand(generation, self._requests.get(name, 0))
+            name: Demand(generation, self._requests.get(name, 0), self._visitors_of(name))
             for name, generation in self._heads.items()
             if self._is_ours(name)
         }
@@ -67,6 +69,10 @@ class Demands:
             name = keys.name_in(key, keys.PARTS)
             self._placed[name] = frozenset(json.loads(value))
             return self._is_ours(name)
+        if key.startswith(keys.VISITORS):
+            name = keys.name_in(key, keys.VISITORS)
+            self._visitors.setdefault(name, {})[key] = value.decode()
+            return self._is_ours(name)
         return self._put_word(key)
 
     def _put_word(self, key: bytes) -> bool:
@@ -87,13 +93,18 @@ class Demands:
         for prefix, place in places:
             if key.startswith(prefix):
                 return place.pop(keys.name_in(key, prefix), None) is not None
+        if key.startswith(keys.VISITORS):
+            return self._visitors.get(keys.name_in(key, keys.VISITORS), {}).pop(key, None) is not None
         if key.startswith(keys.STATUSES) and host_in(key) == self._host:
             self._said.discard(keys.name_in(key, keys.STATUSES))
             return True
         return False
 
+    def _visitors_of(self, name: str) -> frozenset[str]:
+        return frozenset(self._visitors.get(name, {}).values())
+
     def _is_ours(self, name: str) -> bool:
-        if not self._host or name in self._said:
+        if not self._host or name in self._said or self._host in self._visitors_of(name):
             return True
         placed = self._placed.get(name, frozenset({""}))
         return self._host in placed or ("" in placed and self._host == self._home)

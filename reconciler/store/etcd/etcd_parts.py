@@ -10,6 +10,7 @@ from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.round_requests import number_of
+from reconciler.store.etcd.visitors import visitors_in
 from reconciler.store.merged_status import merged_status, nodes_by_host
 from reconciler.store.protocol import ClusterEntry, HostWords
 from reconciler.store.record_json import document_in, parsed, text_of
@@ -19,7 +20,7 @@ def ranges_of_words(cluster: str) -> tuple[Any, ...]:
     """What `words_in` takes."""
     names = (one(keys.status(cluster)), below(keys.statuses(cluster)))
     hosts = (below(keys.ALIVE, keys_only=True), below(keys.LOST), below(keys.CLAIMS, keys_only=True))
-    return (*names, *hosts, one(keys.HOME))
+    return (*names, *hosts, one(keys.HOME), below(keys.visitors(cluster)))
 
 
 def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWords:
@@ -27,7 +28,7 @@ def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWor
 
     What a forgotten one says counts again when it is back.
     """
-    first, others, alive, lost_since, claims, home_answer = answers
+    first, others, alive, lost_since, claims, home_answer, visitors = answers
     home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
     what = f"status of cluster {record.cluster_name}"
     words = dict.fromkeys([home], _status(first.kvs[0].value, what)) if first.kvs else {}
@@ -37,7 +38,8 @@ def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWor
     known = there | {keys.name_in(kv.key, keys.CLAIMS) for kv in claims.kvs}
     heard = {host: of for host, of in words.items() if host in known}
     gone = (nodes_by_host(record, home).keys() | heard.keys()) - there
-    return HostWords(heard, {host: since.get(host) for host in gone}, home, frozenset(gone - known))
+    visiting = visitors_in(record.cluster_name, visitors.kvs)
+    return HostWords(heard, {host: since.get(host) for host in gone}, home, frozenset(gone - known), visiting)
 
 
 def entry_of(record: ClusterRecord, request: Any, hosts: HostWords) -> ClusterEntry:
@@ -64,7 +66,11 @@ def removals_of_words(cluster: str) -> list[Any]:
 
 def removals_of(cluster: str) -> list[Any]:
     """The deletion of all that is here of a cluster."""
-    return [*removals_of_words(cluster), delete(keys.part(cluster)), delete_below(keys.meetings(cluster))]
+    return [
+        *removals_of_words(cluster),
+        delete(keys.part(cluster)),
+        *map(delete_below, (keys.meetings(cluster), keys.visitors(cluster))),
+    ]
 
 
 def placement_write_of(cluster: str, document: Mapping[str, Any]) -> Any:

@@ -5,8 +5,9 @@ whether it was made, where the answer to it was lost.
 """
 
 import secrets
-from collections.abc import Awaitable, Callable, Collection, Sequence, Set
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from typing import Any, Self
 
 from reconciler.errors import Conflict, RecordUnreadable, StoreUnavailable, StoreUnreachable
@@ -31,6 +32,7 @@ from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from reconciler.store.etcd.record_change import REMOVAL, RecordChange, StoredNow, stored_in
 from reconciler.store.etcd.round_requests import number_of
 from reconciler.store.etcd.tidying import EtcdTidying
+from reconciler.store.etcd.visitors import EtcdVisitors
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.meeting import Meeting, SoleMeeting
 from reconciler.store.patch import difference
@@ -59,6 +61,7 @@ class EtcdStore:
         self.own_host = host.name if host else ""
         self._etcd = EtcdClient(address, credentials)
         self._hosts = EtcdHosts(self._etcd)
+        self._visitors = EtcdVisitors(self._etcd, self.own_host)
         self._tidying = EtcdTidying(self._etcd)
         self._membership = None if host is None else EtcdMembership(self._etcd, self._hosts, host)
         self._feed = EtcdChangeFeed(self._etcd)
@@ -253,6 +256,12 @@ class EtcdStore:
 
     async def network_number(self, cluster_name: str) -> int:
         return await self._hosts.network_number(cluster_name)
+
+    async def visitors(self, cluster_name: str) -> Mapping[str, IPv4Address]:
+        return await self._visitors.of(cluster_name)
+
+    async def visit(self, cluster_name: str, addresses: Sequence[IPv4Address]) -> None:
+        await self._visitors.visit(cluster_name, addresses)
 
     def meeting(self, cluster_name: str, matter: str, hosts: Set[str]) -> Meeting:
         if hosts <= {self.own_host}:

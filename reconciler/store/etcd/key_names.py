@@ -9,6 +9,7 @@
 `cordon/HOST`         present while users keep new nodes off it
 `tidied`              the revision at the last tidying: what is older is forgotten at the next
 `network/CLUSTER`     the number of the cluster's network
+`visitor/CLUSTER/ADDRESS` the host without nodes that is in the cluster's network by this address; bound to a lease
 `networks`            written with every such number: its version is the last
 `head/CLUSTER`        the generation of the record, as long as there is one
 `record/CLUSTER`      the record without its generation
@@ -40,6 +41,7 @@ CORDONS = ROOT + b"cordon/"
 TIDIED = ROOT + b"tidied"
 NETWORKS = ROOT + b"networks"
 EVENT_MARK = ROOT + b"event-mark"
+VISITORS = ROOT + b"visitor/"
 PARTS = ROOT + b"part/"
 STATUSES = ROOT + b"status/"
 HEADS = ROOT + b"head/"
@@ -90,6 +92,10 @@ def request(cluster: str) -> bytes:
 
 def network(cluster: str) -> bytes:
     return ROOT + b"network/" + cluster.encode()
+
+
+def visitors(cluster: str) -> bytes:
+    return VISITORS + cluster.encode() + b"/"
 
 
 def histories(cluster: str) -> bytes:

@@ -20,18 +20,27 @@ from tests.waiting import BOOT_TIMEOUT_S, wait_until
 CLUSTER = "wide"
 NODES = {"n1": 1, "n2": 2, "n3": 3}
 BRIDGE = f"vb-{CLUSTER}"
+LONE = "lone"
+"""A cluster of one node, on the first host."""
 
 pytestmark = pytest.mark.long
 
 
-def document() -> dict[str, Any]:
+def document(cluster: str, subnet: int, nodes: dict[str, int]) -> dict[str, Any]:
+    network = {"name": f"net-{cluster}", "bridge": f"vb-{cluster}", "forward": "isolated"}
     return {
-        "cluster_name": CLUSTER,
+        "cluster_name": cluster,
         "base_image": str(BASE_IMAGE),
-        "network": {"name": f"net-{CLUSTER}", "bridge": BRIDGE, "subnet": "192.168.152.0/24", "forward": "isolated"},
+        "network": {**network, "subnet": f"192.168.{subnet}.0/24"},
         "nodes": [
-            {"name": name, "host": f"host{number}", "vcpus": 1, "memory_mb": 512, "ip": f"192.168.152.{10 + number}"}
-            for name, number in NODES.items()
+            {
+                "name": name,
+                "host": f"host{number}",
+                "vcpus": 1,
+                "memory_mb": 512,
+                "ip": f"192.168.{subnet}.{10 + number}",
+            }
+            for name, number in nodes.items()
         ],
     }
 
@@ -57,8 +66,14 @@ def hears(host: LabHost, sender: str, receiver: str) -> bool:
     return done.returncode == 0
 
 
-def tunnel_of(host: LabHost) -> str:
-    return host.run("ip", "-brief", "link", "show", "dev", names.tunnel_name(CLUSTER), check=False).stdout
+def tunnel_of(host: LabHost, cluster: str = CLUSTER) -> str:
+    return host.run("ip", "-brief", "link", "show", "dev", names.tunnel_name(cluster), check=False).stdout
+
+
+def peers_of(host: LabHost, cluster: str) -> set[str]:
+    """The hosts that a host sends a cluster's frames to."""
+    shown = host.run("bridge", "-json", "fdb", "show", "dev", names.tunnel_name(cluster), check=False).stdout
+    return {of["dst"] for of in json.loads(shown or "[]") if "dst" in of}
 
 
 def states_from(host: LabHost) -> dict[str, tuple[str, bool]]:
@@ -71,13 +86,17 @@ def watched(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The hosts, each with its controller, and the cluster booted."""
     logs, running = tmp_path_factory.mktemp("watch"), list[OnHost]()
     for host in hosts.hosts:
-        host.inside(f"/etc/vmcluster/topologies/{CLUSTER}.yaml").write_text(yaml.safe_dump(document()))
+        for topology in (document(CLUSTER, 152, NODES), document(LONE, 154, {"n1": 1})):
+            place = f"/etc/vmcluster/topologies/{topology['cluster_name']}.yaml"
+            host.inside(place).write_text(yaml.safe_dump(topology))
         with (logs / host.name).open("wb") as output:
             running.append(host.start("vmcluster", "watch", output=output))
     wait_until(lambda: vmcluster(hosts[1], "host", "list", check=False).stdout.count(" Ready ") == len(NODES))
+    vmcluster(hosts[1], "apply", LONE, "--no-wait")
     vmcluster(hosts[1], "apply", CLUSTER, "--timeout", str(BOOT_TIMEOUT_S))
     yield hosts
-    vmcluster(hosts[2], "destroy", CLUSTER, "--remove-overlays", "--yes", check=False)
+    for cluster in (CLUSTER, LONE):
+        vmcluster(hosts[2], "destroy", cluster, "--remove-overlays", "--yes", check=False)
     for controller in running:
         controller.kill()
 
@@ -85,7 +104,7 @@ def watched(hosts: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def test_each_host_has_its_node_and_all_know_all(watched: Hosts) -> None:
     for name, number in NODES.items():
         listed = watched[number].run("virsh", "list", "--name").stdout.split()
-        assert listed == [names.domain_name(CLUSTER, name)]
+        assert [of for of in listed if LONE not in of] == [names.domain_name(CLUSTER, name)]
     all_well = dict.fromkeys(NODES, ("running", True))
     for host in watched.hosts:
         wait_until(lambda: states_from(host) == all_well)  # noqa: B023 - called before the next host's turn
@@ -116,6 +135,34 @@ def test_files_and_kernel_logs_come_from_nodes_on_other_hosts(watched: Hosts, tm
     watched[1].run("sh", "-c", "echo carried >/run/carried")
     vmcluster(watched[1], "push", CLUSTER, "/run/carried", "/root/carried", "--nodes", "n3")
     assert vmcluster(watched[2], "exec", CLUSTER, "n3", "--", "cat /root/carried").stdout == "carried\n"
+
+
+def test_a_host_without_a_node_joins_the_network_to_use_it_and_is_out_of_it_with_the_cluster(
+    watched: Hosts, tmp_path: Path
+) -> None:
+    first, second, visitor = watched.hosts
+    vmcluster(first, "apply", LONE, "--timeout", str(BOOT_TIMEOUT_S))
+    assert tunnel_of(first, LONE) == tunnel_of(visitor, LONE) == "", "nobody has used it from elsewhere"
+    assert vmcluster(visitor, "exec", LONE, "n1", "--", "cat /sys/class/net/eth0/mtu").stdout == "1450\n"
+    assert peers_of(visitor, LONE) == {first.address}
+    wait_until(lambda: peers_of(first, LONE) == {visitor.address})
+    visitor.run("sh", "-c", "echo carried >/run/carried")
+    vmcluster(visitor, "push", LONE, "/run/carried", "/root/carried")
+    vmcluster(visitor, "pull", LONE, "n1", "/root/carried", "/run/carried-back")
+    assert visitor.inside("/run/carried-back").read_text() == "carried\n"
+    marks = answer(visitor, "dmesg", "mark", LONE)
+    vmcluster(visitor, "exec", LONE, "n1", "--", "echo '<4>from the guest' >/dev/kmsg")
+    collected = answer(visitor, "dmesg", "collect", LONE, "--since", marks["n1"], check=False)
+    assert "from the guest" in [of["text"] for of in collected["n1"]["lines"]]
+    assert answer(visitor, "handle", LONE)["kernel_version"]
+    assert vmcluster(visitor, "ssh", LONE, "n1", "hostname").stdout == "n1\n"
+    (node,) = answer(visitor, "status", LONE)["nodes"]
+    assert (node["domain_state"], node["ssh_reachable"]) == ("running", True)
+    assert tunnel_of(second, LONE) == "", "a host that does not use it has no part in it"
+    vmcluster(second, "destroy", LONE, "--remove-overlays", "--yes")
+    for host in watched.hosts:
+        assert tunnel_of(host, LONE) == ""
+        assert f"vb-{LONE}" not in host.run("ip", "-brief", "link").stdout
 
 
 def test_a_tunnel_that_somebody_takes_away_comes_back_by_itself(watched: Hosts) -> None:

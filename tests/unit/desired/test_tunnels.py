@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.desired.compile import seed_inputs
 from reconciler.desired.part import part_of
-from reconciler.desired.tunnels import TunnelAddress, spans_hosts, tunnel_of, with_tunnel
+from reconciler.desired.tunnels import TunnelAddress, addresses_for_visitors, is_joined, tunnel_of, with_tunnel
 from reconciler.host.cloud_init.seed_codec import render_seed
 from reconciler.model.document import Network, Tunnel
 from reconciler.model.record import ClusterRecord, TunnelSpec
@@ -38,10 +38,39 @@ def test_a_host_is_joined_with_exactly_those_that_have_nodes_and_an_address() ->
     )
 
 
-def test_only_a_part_beside_others_spans_hosts() -> None:
-    assert spans_hosts(part_of(RECORD, "host1"))
-    assert not spans_hosts(part_of(RECORD, "host3")), "nothing is here"
-    assert not spans_hosts(part_of(placed(alpha="host1", beta="host1"), "host1")), "all is here"
+def test_a_part_is_joined_with_others_that_have_nodes_or_visit() -> None:
+    here = placed(alpha="host1", beta="host1")
+    visitors = {"host3": IPv4Address("192.168.77.200")}
+    assert is_joined(part_of(RECORD, "host1"), "host1", {})
+    assert not is_joined(part_of(RECORD, "host3"), "host3", {}), "nothing is here"
+    assert not is_joined(part_of(here, "host1"), "host1", {}), "all is here"
+    assert is_joined(part_of(RECORD, "host3"), "host3", visitors)
+    assert is_joined(part_of(here, "host1"), "host1", visitors)
+
+
+def test_a_visitor_and_the_hosts_with_nodes_reach_each_other_and_other_visitors_do_not() -> None:
+    visitors = dict(zip(("host3", "host4"), addresses_for_visitors(RECORD, "", 4), strict=False))
+    there = {host: tunnel_of(RECORD, host, "", 7, ADDRESSES, visitors) for host in ADDRESSES}
+    reached = {host: {int(str(peer)[-1]) for peer in of.peers} for host, of in there.items()}
+    assert reached == {"host1": {2, 3, 4}, "host2": {1, 3, 4}, "host3": {1, 2}, "host4": {1, 2}}
+    assert len({of.own_address for of in there.values()}) == 4
+    before = {host: tunnel_of(RECORD, host, "", 7, ADDRESSES).own_address for host in ("host1", "host2")}
+    assert {host: there[host].own_address for host in before} == before, "it changes nothing for those with nodes"
+
+
+def test_a_visitor_gives_way_to_a_node_and_to_a_host_with_nodes() -> None:
+    for taken in (RECORD.spec.nodes["alpha"].ip, tunnel_of(RECORD, "host1", "", 7, ADDRESSES).own_address):
+        assert taken is not None
+        assert tunnel_of(RECORD, "host3", "", 7, ADDRESSES, {"host3": taken}).own_address is None
+        assert taken not in addresses_for_visitors(RECORD, "", 4)
+
+
+def test_a_visitor_has_the_network_and_nothing_else_of_a_cluster() -> None:
+    part = part_of(RECORD, "host3")
+    tunnel = tunnel_of(RECORD, "host3", "", 7, ADDRESSES, {"host3": IPv4Address("192.168.77.200")})
+    desired = compiled(with_tunnel(part, tunnel))
+    assert [of for of in type(desired).model_fields if getattr(desired, of)] == ["networks"]
+    assert not compiled(part).networks
 
 
 def test_hosts_have_different_addresses_that_no_node_has_and_later_ones_change_nothing() -> None:

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.errors import Conflict, HostFenced, HostNotFound, StoreUnreachable
+from reconciler.errors import ClusterNotFound, Conflict, HostFenced, HostNotFound, OperationFailed, StoreUnreachable
 from reconciler.model.host import HostReport
 from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import etcd_membership
 from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd import visitors as visitors_module
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete
 from reconciler.store.etcd.etcd_store import EtcdStore
@@ -58,6 +60,7 @@ async def test_a_store_in_a_directory_has_one_host_which_may_always_act(sqlite_s
         sqlite_store.cordon_host("one", cordoned=True),
         sqlite_store.remove_host("one"),
         sqlite_store.network_number("lab"),
+        sqlite_store.visit("lab", []),
     ):
         with pytest.raises(HostNotFound, match="set `store`"):
             await refused
@@ -250,6 +253,37 @@ async def test_networks_are_numbered_once_and_differently_even_at_the_same_time(
     numbers = await asyncio.gather(*(etcd_store.network_number(name) for name in names))
     assert sorted(numbers) == [1, 2, 3, 4, 5]
     assert [await etcd_store.network_number(name) for name in names] == numbers
+
+
+async def test_each_visitor_of_a_network_has_an_address_until_its_lease_ends_or_the_cluster_is_gone(
+    one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = [IPv4Address("10.0.0.9"), IPv4Address("10.0.0.8")]
+    await one.membership().enter()
+    with pytest.raises(ClusterNotFound):
+        await one.visit("lab", free)
+    await one.put(sample_record(), expected_generation=0, actor="test")
+    demand = (await one.demands())["lab"]
+    async with of_host(empty_etcd, "two", tmp_path) as two, of_host(empty_etcd, "three", tmp_path) as three:
+        await asyncio.gather(*(of.visit("lab", free) for of in (one, two, two)))
+        visitors = await one.visitors("lab")
+        assert (set(visitors), set(visitors.values())) == ({"one", "two"}, set(free))
+        with pytest.raises(OperationFailed, match="no address left"):
+            await three.visit("lab", free)
+        assert (await two.demands())["lab"].visitors == {"one", "two"} != demand.visitors
+        assert "lab" not in await three.demands()
+        again = IPv4Address("10.0.0.7")
+        await two.visit("lab", [again])
+        assert (await one.visitors("lab"))["two"] == again, "its address has become a node's"
+        monkeypatch.setattr(visitors_module, "VISIT_S", 1)
+        await three.visit("lab", [IPv4Address("10.0.0.6")])
+
+        async def three_is_out() -> bool:
+            return "three" not in await one.visitors("lab")
+
+        await eventually(three_is_out)
+        await one.remove("lab", expected_generation=1, actor="test")
+        assert await one.visitors("lab") == {}
 
 
 async def test_a_host_of_a_newer_version_is_read_without_what_only_that_knows(etcd_store: EtcdStore) -> None:

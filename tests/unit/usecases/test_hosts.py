@@ -17,13 +17,10 @@ from reconciler.model.examination import CheckOutcome
 from reconciler.model.host import HostImage
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import NodeReport
+from reconciler.records.node_addresses import addresses
 from reconciler.records.record_changes import with_spec
-from reconciler.records.stored_records import addresses
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
-from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
-from reconciler.store.host_identity import HostIdentity
 from reconciler.usecases.clusters import Clusters
 from reconciler.usecases.doctor import check_member
 from reconciler.usecases.hosts import Hosts, own_report
@@ -160,13 +157,16 @@ async def test_a_rollback_leaves_nodes_where_they_are_and_an_adopted_cluster_is_
 async def test_a_node_without_a_host_is_known_elsewhere_by_the_key_that_the_first_host_reports(
     shared: Runtime, tmp_path: Path
 ) -> None:
-    identity = HostIdentity("two", tmp_path / "two")
-    async with EtcdStore(EtcdAddress.parse(str(shared.settings.store)), EtcdCredentials(), host=identity) as first:
-        await first.membership().enter()
-        record = await first.put(sample_record(), expected_generation=0, actor="test")
+    settings = shared.settings.model_copy(update={"host_name": "two", "state_dir": tmp_path / "two"})
+    async with Runtime(settings) as first:
+        await first.store.membership().enter()
+        nodes = sample_record().spec.nodes
+        nodes = {**nodes, "zeta": nodes["zeta"].model_copy(update={"host": "one"})}
+        sample = sample_record().model_copy(update={"spec": sample_record().spec.model_copy(update={"nodes": nodes})})
+        record = await first.store.put(sample, expected_generation=0, actor="test")
         key = NodeReport(state=PowerState.RUNNING, host_key="ssh-ed25519 AAAA")
-        await first.put_status(sample_status().model_copy(update={"host": "two", "nodes": {"alpha": key}}))
-        (address,) = await addresses(shared.store, record, ["alpha"])
+        await first.store.put_status(sample_status().model_copy(update={"host": "two", "nodes": {"alpha": key}}))
+        (address,) = await addresses(shared, record, ["alpha"])
         assert address.host_key == key.host_key
         with pytest.raises(SshError, match="host key is missing"):
             await addresses(first, record, ["alpha"])  # which has made it itself, and reads its own file
