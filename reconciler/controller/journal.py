@@ -100,6 +100,7 @@ class EventJournal:
             subject=subject,
             cause=self._cause if caused else None,
             generation=self._record.generation,
+            host=self._store.own_host,
         )
         self._unwritten.append(event)
         self._tell(event)

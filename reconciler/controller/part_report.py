@@ -8,6 +8,7 @@ from reconciler.host.cloud_init.seed_driver import read_host_key
 from reconciler.model.document import ClusterDocument, Halt, Network, Power, Snapshot, Unknown
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import ConditionType, HeldSnapshot, NodeReport, RecordStatus
+from reconciler.observe.snapshot_bases import snapshot_bases
 from reconciler.store.merged_status import NOT_OBSERVED, merged_status, nodes_by_host, remedy_for_lost, silence_told
 from reconciler.store.protocol import HostWords
 
@@ -26,14 +27,16 @@ def reported(
     """
     if view.hosts is None:
         return status
-    before = view.before.snapshots if view.before else ()
-    seen, known = observed or _EMPTY, view.before.nodes if view.before else {}
+    before = view.before or RecordStatus.of_nothing_seen(status.cluster_name, view.host, status.updated_at)
+    held = before.snapshots if snapshots is None else snapshots
+    seen, known = observed or _EMPTY, before.nodes
     networks = seen.networks.values()
     looked = {name: _report(of, view, name) for name, of in seen.power.items() if isinstance(of, Power)}
     update = {
         "host": view.host,
         "nodes": known if observed is None else looked,
-        "snapshots": before if snapshots is None else snapshots,
+        "snapshots": held,
+        "bases": before.bases if observed is None else snapshot_bases(observed, [of.manifest for of in held]),
         "network_active": any(isinstance(of, Network) and of.active for of in networks),
         "visiting": view.visits and (_had_no_more(view) or (status.converged and not seen.snapshots)),
     }

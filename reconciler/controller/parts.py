@@ -2,18 +2,20 @@
 
 import asyncio
 from collections.abc import Set
+from functools import reduce
 
 from reconciler.controller.part_report import power_elsewhere, with_nodes_elsewhere, with_snapshots_elsewhere
 from reconciler.controller.round_input import RoundInput
 from reconciler.controller.tunnel_lookup import Tunnels
 from reconciler.desired.part import part_of
 from reconciler.desired.tunnels import with_tunnel
+from reconciler.errors import ErrorCode
 from reconciler.host.disks.manifests import read_manifests
 from reconciler.host.open_connections import has_open_connection
 from reconciler.model.document import ClusterDocument, Power, Unknown
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.record import ClusterRecord
-from reconciler.model.snapshot import Manifest
+from reconciler.model.snapshot import Manifest, SnapshotBases
 from reconciler.model.status import HeldSnapshot, RecordStatus
 from reconciler.store.merged_status import merged_faults, merged_snapshots, nodes_by_host
 from reconciler.store.protocol import Store
@@ -68,12 +70,25 @@ class Parts:
         """The manifests of these snapshots."""
         return [of.manifest for of in await self.held_snapshots(record)]
 
+    async def bases_elsewhere(self, record: ClusterRecord) -> SnapshotBases:
+        """What the layers on other hosts say of the snapshots, as these saw them last."""
+        standing = await self._store.standing(record.cluster_name) if self._host else None
+        said = standing.hosts.words if standing and standing.hosts else {}
+        others = (of.bases for host, of in said.items() if host != self._host)
+        return reduce(SnapshotBases.joined, others, SnapshotBases())
+
     async def nodes_here(self, record: ClusterRecord) -> Set[str]:
         """The nodes of a cluster that are on this host."""
         if not self._host:
             return record.spec.nodes.keys()
         self._home = self._home or await self._store.home_host()
         return part_of(record, self._host, self._home).spec.nodes.keys()
+
+    async def nodes_elsewhere(self, record: ClusterRecord) -> dict[str, str]:
+        """The nodes of a cluster that are on other hosts, with the host of each."""
+        here = await self.nodes_here(record)
+        home = self._home or "a forgotten host"
+        return {name: node.host or home for name, node in record.spec.nodes.items() if name not in here}
 
     async def faults_everywhere(
         self, record: ClusterRecord, seen: tuple[NetFaultInfo, ...]
@@ -96,6 +111,13 @@ class Parts:
             return observed
         seen = with_nodes_elsewhere(observed, record, self._host, standing.hosts)
         return with_snapshots_elsewhere(seen, standing.status.snapshots if standing.status else ())
+
+    async def unapproved_elsewhere(self, cluster: str) -> dict[str, str]:
+        """By node, another host that waits for the approval to lose what it has of it."""
+        standing = await self._store.standing(cluster) if self._host else None
+        said = standing.hosts.words if standing and standing.hosts else {}
+        waiting = ((host, of) for host, word in said.items() if host != self._host for of in word.obstacles)
+        return {of.node: host for host, of in waiting if of.node and of.code is ErrorCode.APPROVAL_REQUIRED}
 
     async def power_elsewhere(self, record: ClusterRecord) -> dict[str, Power | Unknown]:
         """The power of nodes on other hosts, as these saw it last."""

@@ -47,6 +47,7 @@ class ClusterEvent(Abridgeable):
     node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
     cause: Cause | None = Field(default=None, description="Why it was done; null if nothing was.")
     generation: int = Field(default=0, description="The generation of the record at that time.")
+    host: str = Field(default="", description="The host that it happened on; empty where there is only one.")
 
     @property
     def said(self) -> str:

@@ -57,3 +57,19 @@ class Manifest(Frozen):
     include_memory: bool
     pause_s: float = Field(description="How long running nodes were paused for it.")
     nodes: dict[NodeName, SnapshotNode]
+
+
+class SnapshotBases(Frozen):
+    """What a host's layers say of snapshots: by snapshot those that its disks are based on, by node the one it is."""
+
+    parents: dict[str, frozenset[str]] = {}
+    standing_on: dict[str, str] = {}
+
+    def joined(self, other: "SnapshotBases") -> "SnapshotBases":
+        """What the layers of both hosts say."""
+        names = self.parents.keys() | other.parents.keys()
+        none = frozenset[str]()
+        return SnapshotBases(
+            parents={name: self.parents.get(name, none) | other.parents.get(name, none) for name in names},
+            standing_on={**self.standing_on, **other.standing_on},
+        )

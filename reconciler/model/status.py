@@ -9,7 +9,7 @@ from reconciler.model.base import Frozen
 from reconciler.model.document import Halt, PowerState
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.message_text import StoredMessage
-from reconciler.model.snapshot import Manifest
+from reconciler.model.snapshot import Manifest, SnapshotBases
 from reconciler.model.timestamps import Moment
 
 
@@ -86,9 +86,10 @@ class RecordStatus(Frozen):
     `faults` are the desired faults with what the round observed of them, as last exported. `faults_in_force` are the
     handles of those that were applied and not yet healed, with the expiry of those that have one.
 
-    Where the store has several hosts, each writes the status of its part: `host` is its name, `nodes` and `snapshots`
-    are what the others cannot see for themselves, and `nothing_left` says that the cluster is deleted there to the last
-    file. One that is `visiting` has nothing of the cluster but its network. A host of a newer version may say more.
+    Where the store has several hosts, each writes the status of its part: `host` is its name, `nodes`, `snapshots`
+    and `bases` are what the others cannot see for themselves, and `nothing_left` says that the cluster is deleted there
+    to the last file. One that is `visiting` has nothing of the cluster but its network. A host of a newer version may
+    say more.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -107,6 +108,7 @@ class RecordStatus(Frozen):
     faults_in_force: dict[str, Moment | None] = {}
     nodes: dict[str, NodeReport] = {}
     snapshots: tuple[HeldSnapshot, ...] = ()
+    bases: SnapshotBases = SnapshotBases()
     network_active: bool = False
     nothing_left: bool = False
     visiting: bool = False

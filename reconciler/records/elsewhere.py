@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.placement.place import Placement
 from reconciler.records.record_changes import recreation_causes
 
+_NONE: Mapping[str, str] = MappingProxyType({})
 _MACHINE_FIELDS = ("vcpus", "memory_mb", "virt_type", "firmware", "cpu", "boot")
 
 
@@ -28,14 +30,23 @@ class Elsewhere:
 
 
 def elsewhere(
-    before: ClusterRecord | None, after: ClusterRecord, placements: Mapping[str, Placement], here: str, home: str
+    before: ClusterRecord | None,
+    after: ClusterRecord,
+    placements: Mapping[str, Placement],
+    here: str,
+    home: str,
+    unapproved: Mapping[str, str] = _NONE,
 ) -> Elsewhere:
-    """The losses of a change on hosts other than `here`, for nodes that are recreated, removed or placed again."""
+    """The losses of a change on hosts other than `here`, for nodes that are recreated, removed or placed again.
+
+    `unapproved` has the nodes whose loss another host, which it names, waits to have approved already.
+    """
     if before is None:
         return Elsewhere(placements)
     causes = recreation_causes(before, after)
     away = {name: host for name, node in before.spec.nodes.items() if (host := node.host or home) != here}
-    losses, restarts = {}, {}
+    losses = {name: f"what host {host} still has of it is removed" for name, host in unapproved.items()}
+    restarts = {}
     for name, host in away.items():
         where = f"host {host}" if host else "a forgotten host"  # that of the nodes that name none
         if name not in after.nodes:

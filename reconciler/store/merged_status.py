@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
+from functools import reduce
 
 from reconciler.errors import ErrorCode
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.record import ClusterRecord
+from reconciler.model.snapshot import SnapshotBases
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, HeldSnapshot, Obstacle, RecordStatus
 from reconciler.model.timestamps import utc_text
 
@@ -62,6 +64,7 @@ def merged_status(
         faults_in_force={handle: end for of in words.values() for handle, end in of.faults_in_force.items()},
         nodes={node: report for of in alive.values() for node, report in of.nodes.items()},
         snapshots=merged_snapshots(of.snapshots for of in words.values()),
+        bases=reduce(SnapshotBases.joined, (of.bases for of in words.values())),
         network_active=not losses and all(words[host].network_active for host in nodes if host in words),
         updated_at=now,
     )

@@ -104,7 +104,8 @@ async def with_other_hosts(runtime: Runtime, preview: Preview, placements: Mappi
     if not placements:
         return preview
     here, home = runtime.settings.own_host, await runtime.store.home_host()
-    away = elsewhere(preview.before, preview.after, placements, here, home)
+    unapproved = await runtime.rounds.parts.unapproved_elsewhere(preview.after.cluster_name)
+    away = elsewhere(preview.before, preview.after, placements, here, home, unapproved)
     restarting = frozenset(away.restarts)
     after = power_cycled(preview.after, restarting, StopMode.SHUTDOWN) if restarting else preview.after
     return replace(preview, after=after, elsewhere=away)

@@ -23,6 +23,9 @@ from reconciler.usecases.snapshots import resolved_name, snapshot_not_found
 COLLECT_TIMEOUT_S = 120.0
 
 
+_ELSEWHERE = "Nodes whose files are on other hosts, with the host of each: what is said here is not about them."
+
+
 class SnapshotCheck(Frozen):
     """The check of one snapshot; it is intact if there are no problems."""
 
@@ -36,6 +39,7 @@ class Verification(Frozen):
     cluster_name: str = Field(description="Name of the cluster.")
     sound: bool = Field(description="No snapshot has a problem.")
     snapshots: tuple[SnapshotCheck, ...] = Field(description="Those that were checked.")
+    nodes_elsewhere: dict[str, str] = Field(default={}, description=_ELSEWHERE)
 
 
 class UnneededLayer(Frozen):
@@ -56,6 +60,7 @@ class Unneeded(Frozen):
     layers: tuple[UnneededLayer, ...] = Field(description="Those that nothing is based on.")
     half_made: tuple[str, ...] = Field(description="Snapshots that were interrupted while they were taken.")
     removed: bool = Field(default=False, description="A round ran; `removed` of each layer says what it did.")
+    nodes_elsewhere: dict[str, str] = Field(default={}, description=_ELSEWHERE)
 
 
 class SnapshotUpkeep:
@@ -68,12 +73,12 @@ class SnapshotUpkeep:
     async def tree(self, cluster: str) -> SnapshotTree:
         """Which snapshot is based on which, and where each node is."""
         record = await existing(self._runtime.store, cluster)
-        difference, manifests = await together(
-            self._runtime.rounds.compare(record), self._runtime.rounds.parts.manifests(record)
+        rounds = self._runtime.rounds
+        difference, manifests, said = await together(
+            rounds.compare(record), rounds.parts.manifests(record), rounds.parts.bases_elsewhere(record)
         )
-        return snapshot_tree(
-            record, difference.observed, manifests, await self._lost(record, {of.snapshot_name for of in manifests})
-        )
+        lost = await self._lost(record, {of.snapshot_name for of in manifests})
+        return snapshot_tree(record, difference.observed, manifests, lost, said)
 
     async def verify(self, cluster: str, name: str | None = None) -> Verification:
         """Read all frozen layers, headers of memory files and UEFI variables of one snapshot or of all. Changes
@@ -94,13 +99,16 @@ class SnapshotUpkeep:
             cluster_name=cluster,
             sound=not any(problems.values()),
             snapshots=tuple(SnapshotCheck(snapshot_name=name, findings=found) for name, found in problems.items()),
+            nodes_elsewhere=await self._runtime.rounds.parts.nodes_elsewhere(record),
         )
 
     async def unneeded(self, cluster: str) -> Unneeded:
         """What the next round would remove. Changes nothing."""
         record = await existing(self._runtime.store, cluster)
         difference = await self._runtime.rounds.compare(record)
-        return await asyncio.to_thread(_unneeded, cluster, difference.desired, difference.observed, difference.plan)
+        found = await asyncio.to_thread(_unneeded, cluster, difference.desired, difference.observed, difference.plan)
+        away = await self._runtime.rounds.parts.nodes_elsewhere(record)
+        return found.model_copy(update={"nodes_elsewhere": away})
 
     async def collect(self, cluster: str) -> Unneeded:
         """Run a round, which removes what is not needed; returns what was removed, and what its node still holds."""

@@ -145,12 +145,13 @@ class Snapshots:
         """What a revert would lose now. Changes nothing; raises as `revert` does if the nodes do not match."""
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
-        observed, manifests = await together(
-            self._runtime.rounds.observe(record), self._runtime.rounds.parts.manifests(record)
+        rounds = self._runtime.rounds
+        observed, manifests, said = await together(
+            rounds.observe(record), rounds.parts.manifests(record), rounds.parts.bases_elsewhere(record)
         )
-        seen = await self._runtime.rounds.parts.with_others(record, observed)
+        seen = await rounds.parts.with_others(record, observed)
         _require_same_nodes(record, name, await self._found(record, name, seen))
-        return await asyncio.to_thread(losses_of, observed, snapshot_tree(record, observed, manifests), name)
+        return await asyncio.to_thread(losses_of, observed, snapshot_tree(record, observed, manifests, (), said), name)
 
     async def revert(
         self,

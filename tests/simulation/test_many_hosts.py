@@ -198,6 +198,25 @@ async def test_a_forgotten_host_is_named_until_its_nodes_are_placed_again(hosts:
     assert {node.domain_state for node in done.nodes} == {"running"}
     assert hosts["three"].nodes() == {"beta", "gamma"}
     assert hosts["two"].nodes() == {"beta"}, "nobody reaches it to stop its machine"
+    await hosts["one"].verbs.stop(CLUSTER)  # a change that agrees to no loss
+    await hosts["two"].start()
+
+    async def waits_for_approval() -> bool:
+        found = await opened(hosts["one"]).store.status(CLUSTER)
+        return found is not None and any(of.code is ErrorCode.APPROVAL_REQUIRED for of in found.obstacles)
+
+    await eventually(waits_for_approval)
+    assert hosts["two"].nodes() == {"beta"}
+    with pytest.raises(ApprovalRequired, match="beta: what host two still has of it is removed"):
+        await hosts["one"].verbs.apply("lab", wait_for_ssh=False)
+    await hosts["one"].verbs.apply("lab", approval=Approval(data_loss=True), wait_for_ssh=False)
+
+    async def nothing_is_left() -> bool:
+        return not hosts["two"].nodes() and not hosts["two"].machine.layers
+
+    await eventually(nothing_is_left)
+    assert hosts["three"].nodes() == {"beta", "gamma"}
+    assert {of.host for of in await opened(hosts["one"]).store.events(CLUSTER)} == {"one", "two", "three"}
     await hosts["two"].start()
 
     async def left() -> bool:

@@ -37,7 +37,8 @@ class Repeats:
 
     def add(self, event: ClusterEvent) -> Repeated:
         """Count the event, and return its line."""
-        key = (event.cluster_name, event.generation, event.kind, event.node, event.subject, event.said, event.cause)
+        whose = (event.cluster_name, event.generation, event.host, event.node)
+        key = (*whose, event.kind, event.subject, event.said, event.cause)
         before = self._seen.pop(key, None)
         self._seen[key] = Repeated(event, before.count + 1 if before else 1, before.since if before else event.at)
         return self._seen[key]
@@ -47,12 +48,17 @@ class Repeats:
         return list(self._seen.values())
 
 
+_HOST = "HOST"
+_COLUMNS = ("LAST SEEN", "CLUSTER", "KIND", _HOST, "NODE", "SUBJECT", "MESSAGE")
+
+
 def show_events(events: Sequence[ClusterEvent]) -> None:
     """A table of events, oldest first, with repeated events as one line."""
     repeats = Repeats()
     for event in events:
         repeats.add(event)
-    print_columns(["LAST SEEN", "CLUSTER", "KIND", "NODE", "SUBJECT", "MESSAGE"], map(_cells, repeats.all()))
+    columns = [name for name in _COLUMNS if name != _HOST or any(event.host for event in events)]
+    print_columns(columns, ([_cells(of)[name] for name in columns] for of in repeats.all()))
 
 
 def event_line(event: ClusterEvent, output: OutputFormat, repeats: Repeats) -> None:
@@ -65,7 +71,7 @@ def event_line(event: ClusterEvent, output: OutputFormat, repeats: Repeats) -> N
             _print("---")
             emit(event, output)
         case OutputFormat.TABLE:
-            _print("  ".join(one_line(cell) for cell in _cells(repeats.add(event)) if cell))
+            _print("  ".join(one_line(cell) for cell in _cells(repeats.add(event)).values() if cell))
 
 
 def _print(line: str) -> None:
@@ -73,9 +79,10 @@ def _print(line: str) -> None:
         sys.stdout.write(line + "\n")
 
 
-def _cells(repeated: Repeated) -> list[str]:
+def _cells(repeated: Repeated) -> dict[str, str]:
     event = repeated.event
-    return [utc_time(event.at), event.cluster_name, event.kind.value, event.node or "", event.subject, repeated.message]
+    when = (utc_time(event.at), event.cluster_name, event.kind.value, event.host)
+    return dict(zip(_COLUMNS, (*when, event.node or "", event.subject, repeated.message), strict=True))
 
 
 def _span(seconds: float) -> str:

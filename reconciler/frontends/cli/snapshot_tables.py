@@ -1,6 +1,6 @@
 """Prints snapshots."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import typer
 
@@ -81,6 +81,8 @@ def show_snapshot_checks(verification: Verification) -> None:
         typer.secho(f"{sign} {one_line(check.snapshot_name)}", fg=color)
         for problem in check.findings:
             typer.echo(f"    {one_line(problem)}")
+    for line in _elsewhere_lines(verification.nodes_elsewhere):
+        typer.echo(line)
 
 
 def show_unneeded(unneeded: Unneeded) -> None:
@@ -110,6 +112,7 @@ def unneeded_lines(unneeded: Unneeded) -> Iterator[str]:
     else:
         layers = "1 layer" if len(gone) == 1 else f"{len(gone)} layers"
         yield f"{layers}, {total}: {'removed' if unneeded.removed else 'can be removed'}"
+    yield from _elsewhere_lines(unneeded.nodes_elsewhere)
 
 
 def size(size_bytes: int) -> str:
@@ -120,6 +123,13 @@ def size(size_bytes: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" or amount >= 10 else f"{amount:.1f} {unit}"  # noqa: PLR2004
         amount /= _BYTES_PER_UNIT
     return f"{amount:.1f} TiB"
+
+
+def _elsewhere_lines(nodes: Mapping[str, str]) -> Iterator[str]:
+    """Where the files are that an answer does not speak of."""
+    for host in dict.fromkeys(nodes.values()):
+        away = ", ".join(one_line(node) for node, of in nodes.items() if of == host)
+        yield f"not about {away}, whose files are on {one_line(host)}: run the same there"
 
 
 def _snapshot_row(info: SnapshotInfo) -> list[str]:

@@ -30,7 +30,7 @@ _FROM_START = frozenset({"nodes", "results", "per_node", "actions"})
 _MAPPINGS = frozenset(
     {
         *("results", "errors", "per_node", "kernel_versions", "metadata", "disks", "labels"),
-        *("losses_elsewhere", "restarts_elsewhere"),
+        *("losses_elsewhere", "restarts_elsewhere", "nodes_elsewhere"),
     }
 )
 """Fields whose keys are arbitrary names; other mappings are records, whose fields are never omitted."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from ipaddress import IPv4Address
 from typing import Any
 
 from reconciler.model.record import ClusterRecord
@@ -10,7 +11,6 @@ from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.round_requests import number_of
-from reconciler.store.etcd.visitors import visitors_in
 from reconciler.store.merged_status import merged_status, nodes_by_host
 from reconciler.store.protocol import ClusterEntry, HostWords
 from reconciler.store.record_json import document_in, parsed, text_of
@@ -40,6 +40,16 @@ def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWor
     gone = (nodes_by_host(record, home).keys() | heard.keys()) - there
     visiting = visitors_in(record.cluster_name, visitors.kvs)
     return HostWords(heard, {host: since.get(host) for host in gone}, home, frozenset(gone - known), visiting)
+
+
+def visitors_in(cluster: str, kvs: Iterable[Any]) -> dict[str, IPv4Address]:
+    """The hosts that visit a cluster's network, from their keys."""
+    return {kv.value.decode(): address_of_visitor(cluster, kv) for kv in kvs}
+
+
+def address_of_visitor(cluster: str, kv: Any) -> IPv4Address:
+    """The address that a visitor's key is about."""
+    return IPv4Address(kv.key.removeprefix(keys.visitors(cluster)).decode())
 
 
 def entry_of(record: ClusterRecord, request: Any, hosts: HostWords) -> ClusterEntry:

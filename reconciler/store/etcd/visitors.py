@@ -11,14 +11,10 @@ from typing import Any
 from reconciler.errors import ClusterNotFound, OperationFailed
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_parts import address_of_visitor, visitors_in
 from reconciler.store.etcd.etcd_requests import below, delete, exists, one, put, unchanged
 
 VISIT_S = 3600
-
-
-def visitors_in(cluster: str, kvs: Iterable[Any]) -> dict[str, IPv4Address]:
-    """The visitors of a cluster from its keys."""
-    return {kv.value.decode(): _address(cluster, kv) for kv in kvs}
 
 
 class EtcdVisitors:
@@ -39,7 +35,7 @@ class EtcdVisitors:
             if not head.kvs:
                 raise ClusterNotFound(f"no cluster named {cluster!r} is defined")
             own = [kv for kv in found.kvs if kv.value.decode() == self._host]
-            if any(_address(cluster, kv) in addresses for kv in own) and await self._kept_alive(own):
+            if any(address_of_visitor(cluster, kv) in addresses for kv in own) and await self._kept_alive(own):
                 return
             if await self._begin(cluster, _free(cluster, addresses, found.kvs), own):
                 return
@@ -55,12 +51,8 @@ class EtcdVisitors:
         return bool((await self._etcd.change(conditions, [*(delete(kv.key) for kv in own), write])).succeeded)
 
 
-def _address(cluster: str, kv: Any) -> IPv4Address:
-    return IPv4Address(kv.key.removeprefix(keys.visitors(cluster)).decode())
-
-
 def _free(cluster: str, addresses: Sequence[IPv4Address], kvs: Iterable[Any]) -> IPv4Address:
-    taken = {_address(cluster, kv) for kv in kvs}
+    taken = {address_of_visitor(cluster, kv) for kv in kvs}
     if not (free := [address for address in addresses if address not in taken]):
         raise OperationFailed(
             f"the subnet of {cluster} has no address left by which this host could reach its nodes",

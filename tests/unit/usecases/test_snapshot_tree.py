@@ -6,6 +6,7 @@ from pathlib import Path
 from reconciler.model.document import ClusterDocument, Layer
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
+from reconciler.observe.snapshot_bases import snapshot_bases
 from reconciler.usecases.snapshot_tree import SnapshotTree, snapshot_tree
 from tests.simulation.worlds import as_wanted, running_record
 
@@ -53,6 +54,22 @@ def host(record: ClusterRecord, chains: list[list[int]], **tops: int) -> Cluster
 
 def parents(tree: SnapshotTree) -> dict[str, str | None]:
     return {place.snapshot_name: place.parent for place in tree.snapshots}
+
+
+def test_the_tree_is_the_same_from_every_host() -> None:
+    record = running_record("alpha", "beta")
+    manifests = [manifest("a", 1, alpha=1, beta=2), manifest("b", 2, alpha=3, beta=4)]
+    alpha = host(record, [[5, 3, 1]], alpha=5)
+    beta = host(record, [[2], [6, 4]], beta=6)
+    one, other = snapshot_bases(alpha, manifests), snapshot_bases(beta, manifests)
+    from_alpha, from_beta = (
+        snapshot_tree(record, alpha, manifests, (), other),
+        snapshot_tree(record, beta, manifests, (), one),
+    )
+    from_a_third = snapshot_tree(record, ClusterDocument(), manifests, (), one.joined(other))
+    assert from_alpha == from_beta == from_a_third
+    assert parents(from_a_third) == {"a": None, "b": "a"}
+    assert from_a_third.standing_on == {"alpha": "b", "beta": "b"}
 
 
 def test_a_snapshot_stands_on_the_one_whose_layer_comes_next_below() -> None:
