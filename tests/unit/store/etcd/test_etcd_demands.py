@@ -24,10 +24,12 @@ pytestmark = pytest.mark.processes
 def any_write(chance: Random) -> object:
     cluster, host = chance.choice("abc"), chance.choice(["", "one", "two"])
     places = [keys.head(cluster), keys.request(cluster), keys.part(cluster), keys.statuses(cluster) + host.encode()]
+    places.append(keys.visitors(cluster) + chance.choice([b"10.0.0.1", b"10.0.0.2"]))
     key = chance.choice([*places, keys.HOME])
     if chance.random() < 0.3 and key != keys.HOME:
         return delete(key)
-    value = json.dumps([host]) if key.startswith(keys.PARTS) else host if key == keys.HOME else str(chance.randrange(9))
+    is_host = key == keys.HOME or key.startswith(keys.VISITORS)
+    value = json.dumps([host]) if key.startswith(keys.PARTS) else host if is_host else str(chance.randrange(9))
     return put(key, value.encode())
 
 
