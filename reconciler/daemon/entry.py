@@ -10,17 +10,13 @@ from reconciler.controller.round_results import RoundResult
 from reconciler.daemon.host_reports import keep_reported
 from reconciler.daemon.metrics import Metrics, served
 from reconciler.daemon.round_loop import OnRound
-from reconciler.daemon.service import Scope, Service
+from reconciler.daemon.service import Scope, Service, take
 from reconciler.daemon.service_manager import ServiceManager
-from reconciler.errors import OperationTimeout, StoreUnavailable
+from reconciler.errors import StoreUnavailable
 from reconciler.records.stored_records import require_cluster_name
 from reconciler.runtime import Runtime
-from reconciler.store.lease import Lease
 
 log = structlog.get_logger(__name__)
-
-LEASE_WAIT_S = 30.0
-"""How long to wait for another controller to exit; a command that acts by itself holds the lease for seconds."""
 
 _PURPOSE = "vmcluster watch"
 _MOST_CLUSTERS_NAMED = 5
@@ -31,9 +27,8 @@ async def run_service(
 ) -> None:
     """Keep clusters as their records say until `stop` is set; all of them if none is named.
 
-    Reports to the service manager, if there is one; serves metrics unless `metrics_port` is 0. Raises
-    `OperationTimeout` naming the other controller of this host if there is one, and `Conflict` where another machine
-    has its name.
+    Waits for the lease as long as another controller of this host holds it. Reports to the service manager, if there
+    is one; serves metrics unless `metrics_port` is 0. Raises `Conflict` where another machine has this host's name.
     """
     await _require_names(runtime, clusters)
     scope = Scope(clusters=frozenset(clusters), resync_s=resync_s)
@@ -61,7 +56,7 @@ async def run_service(
         status.tell()
 
         async def begin() -> bool:
-            if not await _take(lease, stop):
+            if not await take(lease, stop):
                 return False
             await _join(runtime, stack)
             log.info("watching", clusters=list(clusters) or "all", resync_s=resync_s, metrics_port=metrics_port or None)
@@ -98,30 +93,13 @@ async def _require_names(runtime: Runtime, clusters: Sequence[str]) -> None:
             )
 
 
-async def _take(lease: Lease, stop: asyncio.Event) -> bool:
-    """Acquire the lease; False if `stop` was set first. Raises `OperationTimeout` if it is not free in time."""
-    if lease.try_acquire():
-        return True
-    log.warning("waiting_for_lease", cause=lease.occupied(), timeout_s=LEASE_WAIT_S)
-    waits = [asyncio.create_task(lease.acquire(LEASE_WAIT_S)), asyncio.create_task(stop.wait())]
-    try:
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-        outcomes = await asyncio.gather(*waits, return_exceptions=True)
-    if isinstance(outcomes[0], OperationTimeout):
-        raise outcomes[0]
-    return lease.held
-
-
 async def _serve(
     service: Service, begin: Callable[[], Awaitable[bool]], stop: asyncio.Event, manager: ServiceManager
 ) -> None:
     alive = asyncio.create_task(manager.keep_alive())
     try:
         if await begin():
-            await service.run(stop, on_ready=manager.ready, on_stop=manager.stopping, lease_wait_s=LEASE_WAIT_S)
+            await service.run(stop, on_ready=manager.ready, on_stop=manager.stopping)
     finally:
         alive.cancel()
         await asyncio.gather(alive, return_exceptions=True)

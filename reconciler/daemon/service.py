@@ -1,7 +1,10 @@
 """The controller as a service: holds the lease of its store, and keeps every cluster until it is stopped."""
 
 import asyncio
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
@@ -19,6 +22,9 @@ from reconciler.store.protocol import Demand, Store
 
 log = structlog.get_logger(__name__)
 
+LEASE_REMINDER_S = 30.0
+_LEASE_POLL_S = 0.1
+
 _LONGEST_STORE_DELAY_S = 5.0
 _LONGEST_RECONNECT_S = 2.0
 
@@ -32,6 +38,21 @@ class Scope:
 
     def holds(self, cluster: str) -> bool:
         return not self.clusters or cluster in self.clusters
+
+
+async def take(lease: Lease, stop: asyncio.Event) -> bool:
+    """Acquire the lease, however long another controller of this host holds it; False if `stop` was set first.
+
+    The log says who holds it: at once, and twice a minute.
+    """
+    said_s = -math.inf
+    while not (lease.try_acquire() or stop.is_set()):
+        if time.monotonic() - said_s >= LEASE_REMINDER_S:
+            log.warning("waiting_for_lease", cause=lease.occupied())
+            said_s = time.monotonic()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _LEASE_POLL_S)
+    return lease.held
 
 
 def _nothing() -> None:
@@ -82,15 +103,15 @@ class Service:
         *,
         on_ready: Callable[[], None] = _nothing,
         on_stop: Callable[[], None] = _nothing,
-        lease_wait_s: float,
     ) -> None:
         """Serve until `stop` is set; running actions are finished.
 
         `on_ready` is called each time when all records were read, first when every cluster is kept; `on_stop` when the
-        end begins. Raises `OperationTimeout` naming the holder where the lease is not free in time, and whatever ends
-        one of its loops, which is a defect: a service manager starts the process again.
+        end begins. Raises whatever ends one of its loops: that is a defect, and a service manager starts the process
+        again.
         """
-        await self._lease.acquire(lease_wait_s)
+        if not await take(self._lease, stop):
+            return
         self._reconnect()
         loops = (self._follow_records(on_ready), self._resync(), self._raise_defects())
         work = [asyncio.create_task(loop) for loop in loops]

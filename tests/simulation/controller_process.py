@@ -30,7 +30,6 @@ from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.etcd import client, etcd_meeting, etcd_membership
 from tests.simulation.machines import Machine, RemoteMachine, perform
-from tests.waiting import PATIENCE_S
 
 TTL_S = 2
 """Of a host's lease; the other times are as much shorter than those that users have."""
@@ -92,7 +91,7 @@ async def _serve(post: Post) -> None:
         keeper = Service(runtime.store, runtime.rounds, lease, host, runtime.libvirt.connection, Scope(resync_s=1.0))
         reporting = asyncio.create_task(_report(runtime, post))
         try:
-            await keeper.run(asyncio.Event(), lease_wait_s=PATIENCE_S)
+            await keeper.run(asyncio.Event())
         finally:
             reporting.cancel()
 

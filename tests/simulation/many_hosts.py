@@ -92,7 +92,7 @@ class Member:
             keeper = Service(
                 runtime.store, runtime.rounds, lease, host, runtime.libvirt.connection, Scope(resync_s=1.0)
             )
-            self._serving = asyncio.create_task(keeper.run(self._stop, lease_wait_s=PATIENCE_S))
+            self._serving = asyncio.create_task(keeper.run(self._stop))
 
     async def stop(self) -> None:
         if self._serving is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from reconciler.store.copies import StoredChange, StoredCluster, let_go_change
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
-from reconciler.store.etcd.etcd_history import old_tokens, token_writes
+from reconciler.store.etcd.etcd_history import token_writes, tokens_of_old_changes
 from reconciler.store.etcd.etcd_parts import placement_writes_of, removals_of
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.event_log import EtcdEventLog
@@ -31,7 +31,9 @@ async def exported(etcd: EtcdClient, events: EtcdEventLog, name: str) -> StoredC
     what = f"history of cluster {name}"
     changes = [_change(kv, what) for kv in history.kvs]
     begun_at = changes[0].at if changes else ""
-    let_go = [let_go_change(of, begun_at, token) for of, token in sorted((await old_tokens(etcd, name)).items())]
+    let_go = [
+        let_go_change(of, begun_at, token) for of, token in sorted((await tokens_of_old_changes(etcd, name)).items())
+    ]
     return StoredCluster(
         name=name,
         generation=int(head.kvs[0].value) if head.kvs else 0,

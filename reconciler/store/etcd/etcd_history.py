@@ -96,7 +96,7 @@ class EtcdHistory:
         return bool((await self._etcd.change(is_same, writes)).succeeded)
 
 
-async def old_tokens(etcd: EtcdClient, cluster: str) -> dict[int, str]:
+async def tokens_of_old_changes(etcd: EtcdClient, cluster: str) -> dict[int, str]:
     """The tokens of generations whose history was let go."""
     (found,) = await etcd.read(below(keys.old_tokens(cluster)))
     return _tokens_in(found, cluster)

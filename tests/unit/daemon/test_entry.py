@@ -7,10 +7,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from reconciler.daemon import entry as watching
-from reconciler.errors import OperationTimeout
+from reconciler.daemon import service
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from tests.unit.store.samples import sample_record
+from tests.waiting import eventually
 
 ABSENT_LIBVIRT = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"
 
@@ -27,23 +28,22 @@ def no_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Runtime, "follow_kernel", lambda *_: None)
 
 
-async def test_it_says_whom_it_waits_for_and_that_it_watches_only_when_it_does(
+async def test_it_says_whom_it_waits_for_however_long_and_that_it_watches_only_when_it_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "LEASE_WAIT_S", 0.2)
+    monkeypatch.setattr(service, "LEASE_REMINDER_S", 0.0)
     async with Runtime(Settings(state_dir=tmp_path, libvirt_uri=ABSENT_LIBVIRT)) as runtime:
         stop = asyncio.Event()
         with capture_logs() as logs:
             async with runtime.lease("another controller"):
-                with pytest.raises(OperationTimeout, match="another controller"):
-                    await watching.run_service(runtime, (), stop, resync_s=30, metrics_port=0)
+                task = asyncio.create_task(watching.run_service(runtime, (), stop, resync_s=30, metrics_port=0))
+                await eventually(lambda: len(logs) >= 3)
+                waited = [entry["event"] for entry in logs]
+            await eventually(lambda: any(entry["event"] == "watching" for entry in logs))
             stop.set()
-            waited = [entry["event"] for entry in logs]
-            await watching.run_service(runtime, (), stop, resync_s=30, metrics_port=0)
-    (waiting,) = [entry for entry in logs if entry["event"] == "waiting_for_lease"]
-    assert "(another controller) holds it" in waiting["cause"]
-    assert "watching" not in waited
-    assert [entry["event"] for entry in logs].count("watching") == 1
+            await task
+    assert set(waited) == {"waiting_for_lease"}
+    assert "(another controller) holds it" in logs[0]["cause"]
 
 
 async def test_it_ends_at_once_when_it_is_told_to_while_it_waits_for_the_lease(tmp_path: Path) -> None:
@@ -52,11 +52,9 @@ async def test_it_ends_at_once_when_it_is_told_to_while_it_waits_for_the_lease(t
         async with runtime.lease("another controller"):
             with capture_logs() as logs:
                 task = asyncio.create_task(watching.run_service(runtime, (), stop, resync_s=30, metrics_port=0))
-                while not any(entry["event"] == "waiting_for_lease" for entry in logs):
-                    await asyncio.sleep(0.01)
+                await eventually(lambda: any(entry["event"] == "waiting_for_lease" for entry in logs))
                 stop.set()
-                async with asyncio.timeout(watching.LEASE_WAIT_S / 2):
-                    await task
+                await task
         assert "watching" not in [entry["event"] for entry in logs]
         async with runtime.lease("the next one"):
             pass
