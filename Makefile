@@ -50,7 +50,7 @@ if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image b
 endef
 
 # What keeps the house in order and needs no host: seconds, where `make test` takes minutes.
-HOUSE_TESTS := $(addprefix tests/unit/,test_architecture.py test_manual.py test_contributing.py)
+HOUSE_TESTS := $(addprefix tests/unit/,test_architecture.py test_names.py test_manual.py test_contributing.py)
 
 .PHONY: help setup host image demo demo-hosts test other-release lowest coverage lint type arch words house generated check bench soak hostile docs clean
 

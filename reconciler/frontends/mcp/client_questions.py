@@ -12,14 +12,14 @@ from mcp.server.mcpserver import Context
 from mcp_types import InputRequest, InputRequiredResult, ListRootsRequest
 from mcp_types.version import is_version_at_least
 
-from reconciler.frontends.mcp.client_roots import has_roots, roots_during_call, roots_in
-from reconciler.frontends.mcp.confirmation import (
+from reconciler.frontends.mcp.asking_first import (
     Questions,
     ask_during_call,
     question,
     require_able_to_ask,
     require_yes,
 )
+from reconciler.frontends.mcp.client_roots import has_roots, roots_during_call, roots_in
 
 _ASKED_IN_THE_ANSWER = "2026-07-28"
 _ROOTS, _CONFIRM = "roots", "confirm"

@@ -20,10 +20,10 @@ from reconciler import __version__
 from reconciler.errors import ClusterError, error_to_answer
 from reconciler.frontends.mcp.answer_limits import Extent, abridged
 from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, argument_refusal
+from reconciler.frontends.mcp.asking_first import Questions
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.client_questions import roots_and_consent
 from reconciler.frontends.mcp.client_roots import known_roots
-from reconciler.frontends.mcp.confirmation import Questions
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.mode import Mode

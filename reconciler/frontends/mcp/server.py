@@ -16,7 +16,7 @@ def main() -> None:
     end_input_on_signals()
     gc.disable()  # imported modules stay: searching them for garbage repeatedly takes a fifth of the start
     from reconciler.frontends.mcp.cluster_server import ClusterServer  # noqa: PLC0415
-    from reconciler.frontends.mcp.options import chosen_mode  # noqa: PLC0415
+    from reconciler.frontends.mcp.server_options import chosen_mode  # noqa: PLC0415
 
     try:
         server = ClusterServer(chosen_mode(sys.argv[1:]))

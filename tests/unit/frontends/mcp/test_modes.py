@@ -16,7 +16,7 @@ from pydantic import FileUrl
 from reconciler.errors import ConfigurationInvalid
 from reconciler.frontends.mcp.cluster_server import ClusterServer
 from reconciler.frontends.mcp.mode import Mode
-from reconciler.frontends.mcp.options import chosen_mode
+from reconciler.frontends.mcp.server_options import chosen_mode
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.frontends.mcp.toolsets import TOOLS_OF
 from reconciler.model.choices import Confirmation, Toolset
@@ -146,7 +146,7 @@ async def test_a_client_that_cannot_ask_its_user_is_refused(configuration: dict[
 
 
 def test_a_long_argument_is_shown_with_what_is_not_shown() -> None:
-    from reconciler.frontends.mcp.confirmation import question
+    from reconciler.frontends.mcp.asking_first import question
 
     message = question("node_exec", {"command": "a" * 5000 + "; rm -rf /"}).params.message
     assert len(message) < 2200
