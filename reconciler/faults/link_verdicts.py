@@ -38,14 +38,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Probes of one directed link: sent, arrived, and arrived including duplicates; round trips in ms.
+    """Probes of one directed link: sent and arrived, each counted once; round trips in ms.
 
     `own_answers_ms` is how long both ends together take to answer their own probes, which pass no link.
     """
 
     sent: int
     arrived: int
-    arrived_in_all: int = 0
     round_trips_ms: tuple[float, ...] = ()
     own_answers_ms: float = 0.0
 

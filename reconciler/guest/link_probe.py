@@ -56,18 +56,16 @@ def report(session: str, port: int) -> None:
 
 def _count(listener: socket.socket, session: str) -> None:
     seen: dict[str, set[int]] = {}
-    in_all: dict[str, int] = {}
     while True:
         datagram, sender = listener.recvfrom(MAX_DATAGRAM_BYTES)
         said = _of_session(datagram, session)
         if said is None:
             continue
         if "report" in said:
-            counted = {address: [len(numbers), in_all[address]] for address, numbers in seen.items()}
+            counted = {address: len(numbers) for address, numbers in seen.items()}
             listener.sendto(json.dumps(counted).encode(), sender)
             return
         seen.setdefault(sender[0], set()).add(int(said["number"]))
-        in_all[sender[0]] = in_all.get(sender[0], 0) + 1
         listener.sendto(datagram, sender)
 
 

@@ -54,7 +54,6 @@ class Parcel:
     """A packed file or tree: the stream, in a file that disappears with its descriptor, and what is in it."""
 
     descriptor: int
-    stream_bytes: int
     moved: Moved
 
 
@@ -86,7 +85,7 @@ def _pack(source: Opened, directory: Path, on_bytes: OnBytes) -> Parcel:
             on_bytes(passed)
 
         moved = tar_tree.pack(source, os.dup(descriptor), watched)
-        return Parcel(descriptor, os.fstat(descriptor).st_size, moved)
+        return Parcel(descriptor, moved)
     except BaseException:
         os.close(descriptor)
         raise

@@ -324,11 +324,6 @@ def find_all(lines: Sequence[LogLine], limit: int) -> FoundEvents:
     return grouping.found
 
 
-def find_events(lines: Sequence[LogLine]) -> list[Event]:
-    """The events among the lines, in order."""
-    return find_all(lines, len(lines)).events
-
-
 def first_event(lines: Sequence[LogLine]) -> Event | None:
     """The first event; nothing after it is examined."""
     grouping = _Grouping(lines, 1)

@@ -274,13 +274,6 @@ class Store(Protocol):
         """This host's right to act; the same object at each call."""
         ...
 
-    async def wait_for_change(self, *, timeout_s: float) -> bool:
-        """`ChangeWaiter.wait` on the one watch that this object has from its first use on.
-
-        For a program with a single waiting loop; where several loops share a store, each uses `watch()`.
-        """
-        ...
-
     async def watch(self) -> ChangeWaiter:
         """A position in the changes of this store, starting now."""
         ...

@@ -55,7 +55,6 @@ class SqliteStore(SoleHost):
         self._writes = DatabaseThread(file, "write")
         self._polls = DatabaseThread(file, "poll")
         self._feed = ChangeFeed(self._reads, self._polls)
-        self._own_watch: ChangeFeedWaiter | None = None
         self._last = _LastRecords()
 
     async def __aenter__(self) -> Self:
@@ -139,9 +138,6 @@ class SqliteStore(SoleHost):
     async def load(self, cluster: StoredCluster) -> None:
         await self._write(lambda connection: sqlite_copies.load(connection, cluster))
 
-    async def wait_for_change(self, *, timeout_s: float) -> bool:
-        return await (await self._begun()).wait(timeout_s=timeout_s)
-
     async def watch(self) -> ChangeFeedWaiter:
         return ChangeFeedWaiter(self._feed, await self._feed.revision())
 
@@ -150,19 +146,10 @@ class SqliteStore(SoleHost):
         for thread in (self._polls, self._writes, self._reads):
             await thread.close()
 
-    async def _begun(self) -> ChangeFeedWaiter:
-        """The watch of `wait_for_change`, created before the first read so that no later change is missed."""
-        if self._own_watch is None:
-            watch = await self.watch()
-            self._own_watch = self._own_watch or watch
-        return self._own_watch
-
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        await self._begun()
         return await self._reads.run(work)
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        await self._begun()
         result = await self._writes.run(work)
         self._feed.wake()
         return result

@@ -38,7 +38,7 @@ class _NodeReport(Frozen):
     """The measurements of one node by the other's address: round trips of its own probes, and probes it received."""
 
     trips: dict[str, tuple[Annotated[float, Field(ge=0, allow_inf_nan=False)], ...]]
-    counted: dict[str, tuple[NonNegativeInt, NonNegativeInt]]
+    counted: dict[str, NonNegativeInt]
 
 
 class FaultVerifier:
@@ -124,10 +124,10 @@ def _verdict(
         if end not in measured:
             return judge(link, None, f"node {end} {troubles.get(end, 'was not asked')}")
     address = {node: str(record.spec.nodes[node].ip) for node in (link.sender, link.receiver)}
-    arrived, in_all = measured[link.receiver].counted.get(address[link.sender], (0, 0))
+    arrived = measured[link.receiver].counted.get(address[link.sender], 0)
     trips = measured[link.sender].trips.get(address[link.receiver], ())
     own_ms = sum(median(measured[node].trips.get(address[node]) or (0.0,)) for node in address)
-    return judge(link, Measured(probes, arrived, in_all, trips, own_ms))
+    return judge(link, Measured(probes, arrived, trips, own_ms))
 
 
 def _longest_delay_s(links: Sequence[LinkExplanation]) -> float:

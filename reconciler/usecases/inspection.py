@@ -65,17 +65,9 @@ class Inspection:
         """
         if look is None:
             record = await existing(self._runtime.store, cluster)
-            return await self._status(record, tuple(record.spec.nodes))
-        nodes = tuple(look.record.spec.nodes)
-        probes = await self._asked(
-            look.record, [name for name in nodes if _state_in(look, name) is DomainState.RUNNING]
-        )
-        return await _shown(look.record, look, nodes, probes)
-
-    async def node_status(self, cluster: str, node: str) -> NodeStatus:
-        """The current state of one node. Raises as `status` does."""
-        record = await existing(self._runtime.store, cluster)
-        return (await self._status(record, (node,))).nodes[0]
+            return await self._status(record)
+        up = [name for name in look.record.spec.nodes if _state_in(look, name) is DomainState.RUNNING]
+        return await _shown(look.record, look, await self._asked(look.record, up))
 
     async def clusters(self) -> list[ClusterSummary]:
         """Every cluster that has a record, including destroyed ones with kept disks; contacts no node."""
@@ -184,32 +176,32 @@ class Inspection:
         if down := await self.not_running(record, nodes):
             raise not_running(record.cluster_name, down)
 
-    async def _status(self, record: ClusterRecord, nodes: tuple[str, ...]) -> ClusterStatus:
+    async def _status(self, record: ClusterRecord) -> ClusterStatus:
         """Nodes are asked as soon as it is known which of them run, while the rest of the host is observed."""
         cluster = record.cluster_name
         found = asyncio.ensure_future(self._runtime.libvirt.find_domains(cluster))
-        look, probes = await together(self._runtime.rounds.look(cluster, found), self._probes(record, nodes, found))
+        look, probes = await together(self._runtime.rounds.look(cluster, found), self._probes(record, found))
         if look is None:
             raise ClusterNotFound(f"cluster {cluster!r} was destroyed by another client meanwhile")
-        status = await _shown(record, look, nodes, probes)
+        status = await _shown(record, look, probes)
         if look.observed is None and look.error is not None:
             error = copy(look.error)  # concurrent callers share one look
             error.partial = status
             raise error
         return status
 
-    async def _probes(
-        self, record: ClusterRecord, nodes: tuple[str, ...], found: FoundDomains
-    ) -> dict[str, Probe | ClusterError]:
-        """What the running ones among `nodes` report."""
+    async def _probes(self, record: ClusterRecord, found: FoundDomains) -> dict[str, Probe | ClusterError]:
+        """What the running nodes report."""
         try:
             domains = await found
         except ClusterError:  # the look reports that
             return {}
         here = await self._runtime.rounds.parts.nodes_here(record)
-        states = {name: NodeState.of(domains.get(name)) for name in nodes if name in here}
-        states |= await self._elsewhere(record, {name for name in nodes if name not in here})
-        return await self._asked(record, [name for name in nodes if states[name].state is DomainState.RUNNING])
+        states = {name: NodeState.of(domains.get(name)) for name in here}
+        states |= await self._elsewhere(record, record.spec.nodes.keys() - here)
+        return await self._asked(
+            record, [name for name in record.spec.nodes if states[name].state is DomainState.RUNNING]
+        )
 
     async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | ClusterError]:
         """What these nodes report over SSH."""
@@ -217,10 +209,8 @@ class Inspection:
         return dict(zip(up, probes, strict=True))
 
 
-async def _shown(
-    record: ClusterRecord, look: Look, nodes: tuple[str, ...], probes: Mapping[str, Probe | ClusterError]
-) -> ClusterStatus:
-    shown = await together(*(_node(record, name, look, probes.get(name)) for name in nodes))
+async def _shown(record: ClusterRecord, look: Look, probes: Mapping[str, Probe | ClusterError]) -> ClusterStatus:
+    shown = await together(*(_node(record, name, look, probes.get(name)) for name in record.spec.nodes))
     return _status_of(record, look, tuple(shown))
 
 

@@ -67,7 +67,6 @@ class EtcdStore:
         self._feed = EtcdChangeFeed(self._etcd)
         self._events = EtcdEventLog(self._etcd)
         self._history = EtcdHistory(self._etcd)
-        self._own_watch: EtcdChangeWaiter | None = None
         self._identity: str | None = None
         self._last: dict[str, tuple[int, ClusterRecord]] = {}
 
@@ -78,19 +77,16 @@ class EtcdStore:
         await self.close()
 
     async def get(self, cluster_name: str) -> ClusterRecord | None:
-        await self._begun()
         head, stored = await self._etcd.read(one(keys.head(cluster_name)), one(keys.record(cluster_name)))
         return self._record(cluster_name, head, stored)
 
     async def names(self) -> list[str]:
-        await self._begun()
         (heads,) = await self._etcd.read(below(keys.HEADS, keys_only=True))
         return sorted(keys.name_in(kv.key, keys.HEADS) for kv in heads.kvs)
 
     async def put(
         self, record: ClusterRecord, *, expected_generation: int, actor: str, consent: Set[str] = frozenset()
     ) -> ClusterRecord:
-        await self._begun()
         agreed = record.model_copy(update={"consent": tuple(sorted(consent))})
         name, document = agreed.cluster_name, document_of(agreed)
         read_back = record_of(name, StoredRecord(expected_generation, document))  # all that is stored is readable
@@ -108,8 +104,6 @@ class EtcdStore:
         return result
 
     async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
-        await self._begun()
-
         def decide(found: StoredNow) -> RecordChange | None:
             refuse_stale(cluster_name, found.generation, expected_generation)
             return RecordChange(REMOVAL, None, None) if found.generation else None
@@ -118,8 +112,6 @@ class EtcdStore:
         self._last.pop(cluster_name, None)
 
     async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
-        await self._begun()
-
         def decide(found: StoredNow) -> RecordChange | None:
             try:
                 if (stored := found.stored()) is not None:
@@ -138,18 +130,15 @@ class EtcdStore:
         return None
 
     async def history(self, cluster_name: str) -> list[HistoryEntry]:
-        await self._begun()
         return await self._history.entries(cluster_name)
 
     async def origin(self, cluster_name: str, generation: int) -> Origin | None:
-        await self._begun()
         token = (await self._history.tokens(cluster_name, [generation])).get(generation)
         if token is None:
             return None
         return Origin(store=await self.identity(), generation=generation, token=token, state_dir=self._place)
 
     async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
-        await self._begun()
         identity = await self.identity()
         tokens = await self._history.tokens(
             cluster_name, sorted({of.generation for of in found if of.store == identity})
@@ -162,14 +151,12 @@ class EtcdStore:
         return standing.status if standing else None
 
     async def put_status(self, status: RecordStatus) -> None:
-        await self._begun()
         await self._etcd.change([exists(keys.head(status.cluster_name))], [etcd_parts.write_of(status)])
 
     async def leave(self, cluster_name: str) -> None:
         await self._etcd.change((), [etcd_parts.withdrawal_of(cluster_name, self.own_host)])
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
-        await self._begun()
         names = (keys.head, keys.record, keys.request)
         head, stored, request, *words = await self._etcd.read(
             *(one(of(cluster_name)) for of in names), *etcd_parts.ranges_of_words(cluster_name)
@@ -183,29 +170,24 @@ class EtcdStore:
         return etcd_parts.entry_of(record, request, hosts)
 
     async def demands(self) -> dict[str, Demand]:
-        await self._begun()
         return demands_in(self.own_host, await self._etcd.read(*RANGES_OF_DEMANDS))
 
     def watch_demands(self) -> EtcdDemandWatch:
         return EtcdDemandWatch(self._etcd, self._feed, self.own_host)
 
     async def request_round(self, cluster_name: str) -> int:
-        await self._begun()
         key = keys.request(cluster_name)
         look = get(one(key))
         answer = await self._etcd.change([exists(key)], [touch(key), look], [put(key, b"0"), look])
         return number_of(answer.responses[1].response_range)
 
     async def add_events(self, events: Sequence[ClusterEvent]) -> None:
-        await self._begun()
         await self._events.add(events)
 
     async def events(self, cluster_name: str | None, *, after: int = 0) -> list[ClusterEvent]:
-        await self._begun()
         return await self._events.after(cluster_name, after)
 
     async def newest_event(self) -> int:
-        await self._begun()
         return await self._events.newest()
 
     async def identity(self) -> str:
@@ -225,15 +207,12 @@ class EtcdStore:
             self._identity = identity
 
     async def known(self) -> list[str]:
-        await self._begun()
         return await etcd_copies.known_in(self._etcd)
 
     async def exported(self, cluster_name: str) -> StoredCluster:
-        await self._begun()
         return await etcd_copies.exported(self._etcd, self._events, cluster_name)
 
     async def load(self, cluster: StoredCluster) -> None:
-        await self._begun()
         await etcd_copies.load(self._etcd, self._events, cluster)
 
     async def hosts(self) -> dict[str, HostRecord]:
@@ -275,9 +254,6 @@ class EtcdStore:
         assert self._membership is not None, "a client that is no host does not act"
         return self._membership
 
-    async def wait_for_change(self, *, timeout_s: float) -> bool:
-        return await (await self._begun()).wait(timeout_s=timeout_s)
-
     async def watch(self) -> EtcdChangeWaiter:
         return EtcdChangeWaiter(self._feed, await self._feed.revision())
 
@@ -286,13 +262,6 @@ class EtcdStore:
         if self._membership is not None:
             await self._membership.close()
         await self._etcd.close()
-
-    async def _begun(self) -> EtcdChangeWaiter:
-        """The watch of `wait_for_change`, made before the first read so that no later change is missed."""
-        if self._own_watch is None:
-            watch = await self.watch()
-            self._own_watch = self._own_watch or watch
-        return self._own_watch
 
     def _record(self, name: str, head: Any, stored: Any) -> ClusterRecord | None:
         """The record as it was read; the same revision is not taken apart twice."""

@@ -91,7 +91,7 @@ async def test_what_an_earlier_run_wrote_to_the_console_is_no_sign_of_life(boote
         os.fsync(console.fileno())
     await booted.clusters.start(CLUSTER, wait_for_ssh=False)
     await seen(booted, "n0", lambda signs: signs.age_s > THRESHOLD_S)
-    status = await booted.inspection.node_status(CLUSTER, "n0")
+    status = (await booted.inspection.status(CLUSTER)).nodes[0]
     assert SILENT in (status.message or "")
     assert status.first_bad_event is None
 
@@ -102,5 +102,5 @@ async def test_a_node_that_goes_on_from_memory_is_counted_from_there(booted: Ses
     await booted.snapshots.revert(CLUSTER, "before", wait=False)
     signs = await seen(booted, "n1", lambda signs: signs.age_s > THRESHOLD_S)
     assert (signs.restored, signs.console_idle_s) == (True, None)
-    status = await booted.inspection.node_status(CLUSTER, "n1")
+    status = (await booted.inspection.status(CLUSTER)).nodes[1]
     assert "no sign of life since its memory was restored" in (status.message or "")

@@ -91,7 +91,7 @@ async def test_a_ring_that_wrapped_says_that_the_marker_is_lost(trio: Session, g
     assert texts(result)[0] == "soon overwritten"
     assert texts(result).count(filler) > 100
     async with guest_bed.runtime() as runtime:  # a client that has not read what is overwritten now
-        condition = (await Session(runtime).inspection.node_status(CLUSTER, "n0")).conditions[0]
+        condition = (await Session(runtime).inspection.status(CLUSTER)).nodes[0].conditions[0]
     assert (condition.status, condition.reason) == ("Unknown", "LogOverwritten")
 
 
@@ -140,7 +140,7 @@ async def test_a_panic_is_read_from_the_console_while_ssh_is_dead_and_the_node_b
     assert after.panic_detected
     assert any(text.startswith("Linux version") for text in texts(after))
     assert not (await trio.kernel_logs.collect(CLUSTER, nodes=["n1"]))["n1"].panic_detected
-    again = await trio.inspection.node_status(CLUSTER, "n1")
+    again = (await trio.inspection.status(CLUSTER)).nodes[1]
     assert (again.conditions[0].status, again.first_bad_event) == ("True", None)
 
 

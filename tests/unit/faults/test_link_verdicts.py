@@ -22,7 +22,7 @@ CONFIRMED, MISMATCH, INCONCLUSIVE = Verdict.CONFIRMED, Verdict.MISMATCH, Verdict
 
 
 def measured(arrived: int, *round_trips_ms: float, sent: int = 20) -> Measured:
-    return Measured(sent=sent, arrived=arrived, arrived_in_all=arrived, round_trips_ms=round_trips_ms)
+    return Measured(sent=sent, arrived=arrived, round_trips_ms=round_trips_ms)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,10 @@
 """Kernel messages of our own making, in the words of the kernel's sources; none is a copy of a real machine's log."""
 
+from collections.abc import Sequence
+
+from reconciler.kernel_log.kernel_events import Event, find_all
+from reconciler.kernel_log.line import LogLine
+
 NULL_POINTER = """\
 BUG: kernel NULL pointer dereference, address: 0000000000000010
 #PF: supervisor write access in kernel mode
@@ -355,3 +360,8 @@ LOOK_ALIKES = (
     "random: crng init done",
     "NMI watchdog: Perf NMI watchdog permanently disabled",
 )
+
+
+def find_events(lines: Sequence[LogLine]) -> list[Event]:
+    """All events among the lines, in order."""
+    return find_all(lines, len(lines)).events

@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.kernel_log.console import parse_console
-from reconciler.kernel_log.kernel_events import find_events
+from tests.unit.kernel_log.samples import find_events
 
 BOOT = "[    1.000000] all is well\ninit: hello\n"
 STATE = "Modules linked in:\nCPU: 1 PID: 77 Comm: trial Not tainted 6.1.0 #1\n"

@@ -4,9 +4,9 @@ import pytest
 
 from reconciler.kernel_log.announcements import announced_kind
 from reconciler.kernel_log.event_kinds import KernelEventKind, classification_of
-from reconciler.kernel_log.kernel_events import EVENT_LINES_LIMIT, find_events, first_event
+from reconciler.kernel_log.kernel_events import EVENT_LINES_LIMIT, first_event
 from reconciler.kernel_log.line import LogLine
-from tests.unit.kernel_log.samples import EVENTS, HEADS, LOOK_ALIKES, NULL_POINTER, PANIC, WARN
+from tests.unit.kernel_log.samples import EVENTS, HEADS, LOOK_ALIKES, NULL_POINTER, PANIC, WARN, find_events
 
 
 def lines(text: str) -> list[LogLine]:

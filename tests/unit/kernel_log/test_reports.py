@@ -3,13 +3,13 @@
 import pytest
 
 from reconciler.kernel_log.console import parse_console
-from reconciler.kernel_log.kernel_events import EVENT_LINES_LIMIT, find_events
+from reconciler.kernel_log.kernel_events import EVENT_LINES_LIMIT
 from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.report import ReportSource, log_report
 from reconciler.model.kernel_log import LogSource
 from tests.unit.kernel_log.architectures import ARM64, REPORTS, X86_SOFT_LOCKUP
-from tests.unit.kernel_log.samples import EVENTS, LOCKDEP, WARN
+from tests.unit.kernel_log.samples import EVENTS, LOCKDEP, WARN, find_events
 
 BEFORE, AFTER = "virtio_net virtio0: before", "virtio_net virtio0: after"
 KMSG = ReportSource(LogSource.KMSG)

@@ -72,16 +72,6 @@ async def test_a_change_between_two_waits_is_not_missed_and_counts_once(store: A
     assert not await watch.wait(timeout_s=0.1)
 
 
-async def test_a_store_counts_the_changes_since_its_own_first_use(store: AnyStore, place: str) -> None:
-    async with opened(place) as other:
-        assert await store.get("lab") is None
-        record = await put_new(other)
-        assert await store.wait_for_change(timeout_s=0)
-        assert not await store.wait_for_change(timeout_s=0.1)
-        await other.put(with_boots(record, 1), expected_generation=1, actor="test")
-        assert await store.wait_for_change(timeout_s=PATIENCE_S)
-
-
 async def test_every_waiter_of_a_store_notices_every_change(store: AnyStore, place: str) -> None:
     record = await put_new(store)
     watches = [await store.watch() for _ in range(10)]
@@ -137,7 +127,8 @@ async def test_a_waiter_is_told_when_the_store_is_taken_away(sqlite_store: Sqlit
 
 async def test_closing_does_not_wait_for_a_waiter(place: str) -> None:
     store = opened(place)
-    waiter = asyncio.create_task(store.wait_for_change(timeout_s=10 * PATIENCE_S))
+    watch = await store.watch()
+    waiter = asyncio.create_task(watch.wait(timeout_s=10 * PATIENCE_S))
     await asyncio.sleep(0.2)
     async with asyncio.timeout(PATIENCE_S):
         await store.close()
