@@ -45,6 +45,7 @@ class ToolResult(Frozen, Generic[T]):
         default=None, description="The answer; beside an error, whatever could still be determined, or null."
     )
     error: ToolError | None = Field(default=None, description="Why it failed; null if it did not.")
+    next: str = Field(default="", description="The next sensible call, or what to do instead.")
 
 
 class DomainState(StrEnum):

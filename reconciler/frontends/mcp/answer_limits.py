@@ -40,7 +40,7 @@ _SHARES = (0.48, 0.44, 0.38, 0.3, 0.2)
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much of an answer is requested: its length, and a page of a list.
+    """How much of an answer is requested: its length, a page of a list, and whether fields that say nothing are shown.
 
     `place` is the path of field names from the result to that list; None if there is no such list.
     """
@@ -49,6 +49,7 @@ class Extent:
     offset: int = 0
     limit: int | None = None
     place: tuple[str, ...] | None = None
+    full: bool = False
 
     @property
     def of_a_page(self) -> bool:

@@ -34,15 +34,14 @@ async def artifact_register(
     build_type: BuildTypeName = "raw_tree",
     kernel_version: Annotated[
         str | None,
-        Field(max_length=64, description="Kernel version of the build. Default: read from the tree or its modules."),
+        Field(max_length=64, description="Default: read from the tree."),
     ] = None,
     metadata: Metadata = None,
 ) -> ToolResult[BuildArtifact]:
     """Store a copy of a build tree, under an ID derived from its content.
 
-    The same tree has the same ID. Registering an unchanged tree again takes less than a second. `excluded` lists what
-    cannot be stored, with the reason: links out of the tree, sockets. CONFLICT: the tree changed meanwhile; wait for
-    the build to finish.
+    The same tree has the same ID. `excluded` lists what cannot be stored, with the reason. CONFLICT: the tree changed
+    meanwhile; wait for the build to finish.
     """
     return await ask(
         call,
@@ -67,17 +66,14 @@ async def artifact_sync(
     cluster_name: ClusterName,
     artifact_id: ArtifactId,
     nodes: Nodes = "all",
-    force: Annotated[
-        bool, Field(description="Compare and repair the tree even where it is complete: programs may have changed it.")
-    ] = False,
+    force: Annotated[bool, Field(description="Compare and repair even a complete tree.")] = False,
     dest_base: DestBase = "/opt/vmcluster/artifacts",
     timeout_s: TransferTimeout = 3600,
 ) -> ToolResult[SyncStatus]:
     """Copy an artifact's tree to `dest_base`/id on the nodes, in parallel.
 
-    Nodes where it is complete are skipped. If an earlier artifact is on a node, only differences are sent;
-    `bytes_transferred` says how much. PARTIAL_FAILURE: `result` says what happened on each node; an incomplete tree
-    never counts as complete, so call again.
+    Nodes where it is complete are skipped; only differences to an earlier artifact are sent. An incomplete tree never
+    counts as complete: call again.
     """
     return await ask(
         call,
@@ -98,9 +94,8 @@ async def artifact_install(
 ) -> ToolResult[InstallStatus]:
     """Install a synced artifact on the nodes.
 
-    Modules are not loaded: run `modprobe` with node_exec_all. `cluster_status` shows what is installed, and reverting
-    to an earlier snapshot undoes it. ARTIFACT_NOT_SYNCED: call artifact_sync first. INVALID_ARGUMENT: a module is for
-    another kernel than the node runs, or the node lacks the program that installs it; nothing was installed.
+    Modules are not loaded: run `modprobe` with node_exec_all. Reverting to an earlier snapshot undoes it.
+    INVALID_ARGUMENT: a module is for another kernel; nothing was installed.
     """
     return await ask(
         call,

@@ -22,11 +22,13 @@ from reconciler.frontends.mcp.answer_limits import Extent, abridged
 from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, argument_refusal
 from reconciler.frontends.mcp.asking_first import Questions
 from reconciler.frontends.mcp.backend import Backend, lifespan
+from reconciler.frontends.mcp.brief import brief, without_empty_counts
 from reconciler.frontends.mcp.client_questions import roots_and_consent
 from reconciler.frontends.mcp.client_roots import known_roots
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.mode import Mode
+from reconciler.frontends.mcp.next_steps import next_step
 from reconciler.frontends.mcp.stdio_messages import as_text, stdio_streams
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tool_schemas import answer_schemas, parameter_schema
@@ -74,11 +76,11 @@ class ClusterServer(MCPServer[Backend]):
             why = self._mode.refusal(_DEFINITIONS[name]) if name in _DEFINITIONS else None
             raise MCPError(INVALID_PARAMS, f"Tool {name} is switched off: {why}" if why else f"Unknown tool: {name}")
         if error := argument_refusal(self._offered[name], arguments):
-            return _failed(error)
+            return _failed(error, name, arguments)
         try:
             roots = await self._ask_first(_DEFINITIONS[name], arguments, context) if context else ()
         except ClusterError as error:
-            return _failed(error)
+            return _failed(error, name, arguments)
         if isinstance(roots, InputRequiredResult):
             return roots
         try:
@@ -87,7 +89,8 @@ class ClusterServer(MCPServer[Backend]):
         except CallFailed as failure:
             log.exception("%s failed", name)
             cause = failure.__cause__
-            return _failed(error_to_answer(cause if isinstance(cause, Exception) else failure))
+            failed = error_to_answer(cause if isinstance(cause, Exception) else failure)
+            return _failed(failed, name, arguments)
 
     async def _ask_first(
         self, tool: ToolDefinition, arguments: dict[str, Any], context: Context[Backend, Any]
@@ -114,6 +117,7 @@ def _offer(definition: ToolDefinition, output_schema: dict[str, Any]) -> Tool:
     tool = Tool.from_function(
         _in_protocol(definition),
         title=definition.title,
+        description=" ".join((definition.function.__doc__ or "").split()),
         annotations=definition.annotations,
         structured_output=False,  # the SDK would rebuild a model's schema for every tool that answers it
     )
@@ -130,21 +134,30 @@ def _in_protocol(definition: ToolDefinition) -> Callable[..., Awaitable[CallTool
     async def call(**arguments: Any) -> CallToolResult:
         said = {parameter.name: arguments.pop(parameter.name) for parameter in more}
         answer, extent = await definition.function(**arguments), extent_of(definition, said)
+        given = {key: of for key, of in arguments.items() if not isinstance(of, Context)}
         if definition.measured:  # it may be long, and other calls are answered meanwhile
-            return await asyncio.to_thread(_protocol_result, answer, extent)
-        return _protocol_result(answer, extent)
+            return await asyncio.to_thread(_protocol_result, answer, definition.name, given, extent)
+        return _protocol_result(answer, definition.name, given, extent)
 
     own = inspect.signature(definition.function)
     call.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]
     return call
 
 
-def _failed(error: ClusterError) -> CallToolResult:
-    return _protocol_result(ToolResult[None](success=False, error=ToolError.of(error)))
+def _failed(error: ClusterError, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+    return _protocol_result(ToolResult[None](success=False, error=ToolError.of(error)), tool, arguments)
 
 
-def _protocol_result(answer: ToolResult[Any], extent: Extent = _DEFAULT_EXTENT) -> CallToolResult:
+def _protocol_result(
+    answer: ToolResult[Any], tool: str, arguments: dict[str, Any], extent: Extent = _DEFAULT_EXTENT
+) -> CallToolResult:
     """The envelope as structured content, and as text for clients that pass only text to their model."""
-    envelope = abridged(as_text(answer.model_dump(mode="json")), extent)
+    dumped = as_text(answer.model_dump(mode="json"))
+    dumped["next"] = as_text(next_step(tool, arguments, dumped))
+    if not extent.full:
+        dumped |= {key: brief(getattr(answer, key), dumped[key]) for key in ("result", "error")}
+    envelope = abridged(dumped, extent)
+    if not extent.full:
+        envelope = without_empty_counts(envelope)
     text = TextContent(type="text", text=to_json(envelope, inf_nan_mode="null").decode())
     return CallToolResult(content=[text], structured_content=envelope, is_error=not answer.success)

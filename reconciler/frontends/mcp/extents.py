@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -27,24 +27,28 @@ def extent_of(definition: ToolDefinition, said: Mapping[str, Any]) -> Extent:
         offset=said.get("offset", 0),
         limit=said.get("limit"),
         place=definition.place,
+        full=said.get("detail") == "full",
     )
 
 
 def _parameters(definition: ToolDefinition) -> Iterator[inspect.Parameter]:
     if definition.place is not None:
         items = definition.items
-        skipped = f"Skip this many {items}, to continue where an answer ended."
-        at_most = f"At most this many {items}. Default: as many as fit."
+        skipped = f"Skip this many {items}."
+        at_most = f"At most this many {items}."
         yield _parameter("offset", Annotated[int, Field(ge=0, le=_ITEMS_MAX), AsNumber, Field(description=skipped)], 0)
         limit = Annotated[int, Field(ge=1, le=_ITEMS_MAX)] | None
         yield _parameter("limit", Annotated[limit, AsNumber, Field(description=at_most)], None)
     if definition.measured:
-        length = "Longest answer; `omitted` counts the rest."
+        length = "Longest answer."
         yield _parameter(
             "answer_bytes",
             Annotated[int, Field(ge=_LEAST_BYTES, le=_MOST_BYTES), AsNumber, Field(description=length)],
             DEFAULT_BYTES,
         )
+    if definition.detailed:
+        detail = Annotated[Literal["brief", "full"], Field(description="`full`: all.")]
+        yield _parameter("detail", detail, "brief")
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:

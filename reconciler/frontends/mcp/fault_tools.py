@@ -33,25 +33,24 @@ from reconciler.usecases.application import UseCases
 ShapeOfPartition = Annotated[
     Literal["groups", "halves", "one", "bridge", "majorities-ring", "grudge"],
     Field(
-        description="`groups`: the named groups. Of all nodes: `halves`, `one` (one node against all others), "
-        "`bridge` (two halves, or the two named sides; `node` reaches both), `majorities-ring` (each "
-        "node reaches a different majority). `grudge`: each cut is named."
+        description="`groups`: the named ones. Of all nodes: `halves`, `one` against all others, `bridge` (two halves "
+        "or sides; `node` reaches both), `majorities-ring` (each reaches another majority). `grudge`: named cuts."
     ),
 ]
 CutModeName = Annotated[
     Literal["drop", "link-down"],
     Field(
-        description="`drop` discards packets between nodes; SSH from the host still works. `link-down` unplugs the "
-        "cables of nodes that are cut off from all others: they notice, and SSH to them ends."
+        description="`drop` discards packets between nodes. `link-down` unplugs nodes that are cut off from all "
+        "others: SSH to them ends."
     ),
 ]
 Seed = Annotated[
     Annotated[int, Field(ge=-(2**63), le=2**63 - 1), AsNumber] | None,
-    Field(description="Shuffles the nodes before the groups are built: same seed, same cuts."),
+    Field(description="Shuffles the nodes: same seed, same cuts."),
 ]
 DistributionName = Annotated[
     Literal["uniform", "normal", "paretonormal", "pareto"],
-    Field(description="Distribution of the latency within its jitter."),
+    Field(description="Distribution of the jitter."),
 ]
 
 
@@ -61,20 +60,15 @@ async def net_partition(
     partition_a: PartitionSide,
     partition_b: PartitionSide,
     shape: ShapeOfPartition = "groups",
-    groups: Annotated[
-        list[Group] | None, AsStructure, Field(description="More than two groups, all cut off from each other.")
-    ] = None,
+    groups: Annotated[list[Group] | None, AsStructure, Field(description="More than two groups.")] = None,
     node: Annotated[
         Name | None,
-        Field(
-            description="For `one` and `bridge`: the single node. Default: the first and the middle node, or chosen by "
-            "`seed`. Required for `bridge` between named sides."
-        ),
+        Field(description="The node of `one` and `bridge`. Default: the first, the middle one, or by `seed`."),
     ] = None,
     grudge: Annotated[
         dict[Name, Group] | None,
         AsStructure,
-        Field(description="For `grudge`: receiving node -> the senders whose packets no longer reach it."),
+        Field(description="For `grudge`: receiver -> senders that do not reach it."),
     ] = None,
     direction: DirectionName = "both",
     mode: CutModeName = "drop",
@@ -84,8 +78,7 @@ async def net_partition(
     """Cut the network between groups of nodes: IPv4, IPv6, ARP and broadcast, established connections too.
 
     Nothing changes within a group, and node_exec still reaches all nodes. The fault survives reboots and lasts until
-    net_heal; nodes that are off get it before they boot. Repeating the call does not add a second fault. For a shape of
-    all nodes leave both sides empty.
+    net_heal. Repeating the call does not add a second one. For a shape of all nodes leave both sides empty.
     """
     sides = Sides(
         partition_a=partition_a,
@@ -110,44 +103,33 @@ async def net_impair(
     cluster_name: ClusterName,
     source_node: NodeName,
     target_node: Targets = "all",
-    latency_ms: Annotated[Milliseconds, Field(description="Delay added to each packet, in milliseconds.")] = 0,
-    jitter_ms: Annotated[
-        Milliseconds, Field(description="Variation of the latency in milliseconds; at most the latency itself.")
-    ] = 0,
-    loss_pct: Annotated[Percentage, Field(description="Percent of packets that are lost.")] = 0,
-    corrupt_pct: Annotated[Percentage, Field(description="Percent of packets that arrive with a bit flipped.")] = 0,
-    reorder_pct: Annotated[
-        Percentage, Field(description="Percent of packets that overtake the delayed ones; needs `latency_ms`.")
-    ] = 0,
-    duplicate_pct: Annotated[Percentage, Field(description="Percent of packets that arrive twice.")] = 0,
-    rate_kbit: Annotated[Count, Field(description="Bandwidth limit in kbit/s; 0: no limit.")] = 0,
+    latency_ms: Annotated[Milliseconds, Field(description="Added delay, in milliseconds.")] = 0,
+    jitter_ms: Annotated[Milliseconds, Field(description="Its variation in milliseconds; at most the latency.")] = 0,
+    loss_pct: Annotated[Percentage, Field(description="Percent of packets lost.")] = 0,
+    corrupt_pct: Annotated[Percentage, Field(description="Percent with a flipped bit.")] = 0,
+    reorder_pct: Annotated[Percentage, Field(description="Percent that overtake; needs `latency_ms`.")] = 0,
+    duplicate_pct: Annotated[Percentage, Field(description="Percent that arrive twice.")] = 0,
+    rate_kbit: Annotated[Count, Field(description="Bandwidth in kbit/s; 0: no limit.")] = 0,
     jitter_distribution: DistributionName = "uniform",
     latency_correlation_pct: Annotated[
         Percentage,
-        Field(description="How much each packet's latency depends on the previous one's; needs `jitter_ms`."),
+        Field(description="Percent; needs `jitter_ms`."),
     ] = 0,
     loss_correlation_pct: Annotated[
         Percentage,
-        Field(description="How much each packet's loss depends on the previous one's, for bursts; needs `loss_pct`."),
+        Field(description="Percent, for bursts; needs `loss_pct`."),
     ] = 0,
-    reorder_correlation_pct: Annotated[
-        Percentage, Field(description="The same for overtaking; needs `reorder_pct`.")
-    ] = 0,
-    reorder_gap: Annotated[Count, Field(description="Only every N-th packet may overtake; 0: any.")] = 0,
-    limit_packets: Annotated[
-        Count, Field(description="Length of the delay queue in packets; 0: derived from latency and rate.")
-    ] = 0,
+    reorder_correlation_pct: Annotated[Percentage, Field(description="Percent; needs `reorder_pct`.")] = 0,
+    reorder_gap: Annotated[Count, Field(description="Only every N-th may overtake; 0: any.")] = 0,
+    limit_packets: Annotated[Count, Field(description="Length of the queue; 0: derived.")] = 0,
     direction: DirectionName = "to",
-    include_host: Annotated[
-        bool, Field(description="Also impair traffic with the host, SSH and node_exec included.")
-    ] = False,
+    include_host: Annotated[bool, Field(description="Also traffic with the host, SSH too.")] = False,
     duration_s: Duration = None,
 ) -> ToolResult[NetFaultHandle]:
     """Delay, drop, corrupt, reorder, duplicate or slow down what one node sends to others, and nothing else.
 
-    Several faults on one link combine: delays add, losses multiply, the lowest rate wins; `net_fault_list` shows the
-    values in the kernel. NO_PARAMETERS: set at least one impairment. HOST_CAPABILITY_MISSING: the host's kernel lacks
-    netem; rate limits and partitions work without it.
+    Several faults on one link combine: delays add, losses multiply, the lowest rate wins. HOST_CAPABILITY_MISSING: the
+    host's kernel lacks netem; rate limits and partitions work without it.
     """
     impairment = Impairment(
         delay_ms=latency_ms,
@@ -204,7 +186,7 @@ async def fault_verify(
     nodes: Nodes = None,
     count: Annotated[
         Annotated[int, Field(ge=1, le=10_000), AsNumber] | None,
-        Field(description="Packets per link. Default: as many as needed."),
+        Field(description="Packets per link."),
     ] = None,
 ) -> ToolResult[FaultVerification]:
     """Measure between the guests whether faults have their effect: reachability, delay, loss.

@@ -14,13 +14,9 @@ from reconciler.model.results import ToolResult
 from reconciler.model.transfer import TransferResult
 from reconciler.usecases.host_paths import absolute
 
-HostPath = Annotated[
-    str, Field(min_length=1, max_length=4096, description="Absolute path on the server's host, of a file or directory.")
-]
-NodePath = Annotated[
-    str, Field(min_length=1, max_length=4096, description="Absolute path on the node, of a file or directory.")
-]
-TransferTimeout = Annotated[Seconds, Field(description="Time limit in seconds for the whole copy, per node.")]
+HostPath = Annotated[str, Field(min_length=1, max_length=4096, description="Absolute path on the server's host.")]
+NodePath = Annotated[str, Field(min_length=1, max_length=4096, description="Absolute path on the node.")]
+TransferTimeout = Annotated[Seconds, Field(description="Seconds for the whole copy.")]
 
 
 async def node_push(
@@ -34,9 +30,7 @@ async def node_push(
 ) -> ToolResult[TransferResult]:
     """Copy a file or directory from the server's host to exactly `dest_path` on nodes, with modes and times.
 
-    It appears complete or not at all; holes in files are kept, and files of /proc and /sys are copied with their
-    content. `left_out` lists sockets, pipes, devices, and what changed meanwhile. PARTIAL_FAILURE names the nodes on
-    which it failed.
+    It appears complete or not at all. `left_out` lists sockets, pipes, devices, and what changed meanwhile.
     """
     return await ask(
         call,
@@ -62,8 +56,8 @@ async def node_pull(
 ) -> ToolResult[TransferResult]:
     """Copy a file or directory from a node to exactly `dest_path` on the server's host, with modes and times.
 
-    An existing file is kept unless `replace` is true; an existing directory is always kept. Links that lead out of the
-    tree, sockets and devices are not copied: `left_out` lists them.
+    An existing directory is always kept. Links that lead out of the tree, sockets and devices are not copied:
+    `left_out` lists them.
     """
     return await ask(
         call,
@@ -77,13 +71,11 @@ async def node_console(
     call: Call,
     cluster_name: ClusterName,
     node_name: NodeName,
-    tail: Annotated[
-        int, Field(ge=1, le=20_000, description="How many lines to return, counted from the end."), AsNumber
-    ] = 100,
+    tail: Annotated[int, Field(ge=1, le=20_000, description="How many lines."), AsNumber] = 100,
     since_marker: Marker = None,
     follow_s: Annotated[
         float,
-        Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines before answering."),
+        Field(ge=0, le=600, allow_inf_nan=False, description="Seconds to wait for more lines."),
         AsNumber,
     ] = 0,
 ) -> ToolResult[ConsoleResult]:

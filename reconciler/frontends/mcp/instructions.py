@@ -23,9 +23,10 @@ fault_verify measures between the nodes whether the faults have their effect; fa
 To try a build: artifact_register stores a tree; artifact_sync copies it to the nodes, sending only differences to an
 earlier one there; artifact_install installs its modules or packages. Then take the snapshot.
 
-Every answer is {success, result, error}. If success is false, error has a code, a message that says what failed, on
-which node and what to do, and `recoverable`: true means that the same call may succeed later or after the remedy in the
-message; false means that the request itself has to change. `result` may then still hold what is known.
+Every answer is {success, result, error, next}; `next` is the next sensible call. If success is false, error has a code,
+a message that says what failed, on which node and what to do, and `recoverable`: true means that the same call may
+succeed later or after the remedy in the message; false means that the request itself has to change. `result` may then
+still hold what is known.
 - SSH_TIMEOUT: nodes boot slowly under emulation; call cluster_start again with a larger ssh_timeout_s. If the message
   says "no sign of life since its start", waiting does not help: check what the message names.
 - PROVISIONING_FAILED: cloud-init reported errors; read /var/log/cloud-init-output.log with node_exec. The nodes run.
@@ -49,6 +50,8 @@ message; false means that the request itself has to change. `result` may then st
 
 A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a name, names separated by
 commas, or a list; "all", an empty list or nothing means every node. null means the same as leaving an argument out.
-Answers are kept below 40 kB. `omitted` and `…_omitted_bytes` say what was omitted between beginning and end, or, as
-`following`, after the last item; where a tool has them, `offset`, `limit` and `answer_bytes` get the rest.
+An answer has no fields that are null or empty by default, and no conditions that are as they should be;
+`detail="full"` shows them, and the traces of kernel events. Answers are kept below 40 kB. `omitted` and
+`…_omitted_bytes` say what was omitted between beginning and end, or, as `following`, after the last item; where a tool
+has them, `offset`, `limit` and `answer_bytes` get the rest.
 """

@@ -36,9 +36,7 @@ async def job_output(
     call: Call,
     cluster_name: ClusterName,
     job_id: JobId,
-    from_byte: Annotated[
-        int, Field(ge=0), AsNumber, Field(description="`next_offset` of the last answer for what came since; or any.")
-    ] = 0,
+    from_byte: Annotated[int, Field(ge=0), AsNumber, Field(description="`next_offset` of the last answer.")] = 0,
 ) -> ToolResult[JobOutput]:
     """Get a job's state and its output, both streams as they came.
 

@@ -13,15 +13,15 @@ from reconciler.model.results import ToolResult
 
 Marker = Annotated[
     str | None,
-    Field(max_length=200, description="A marker from `dmesg_mark`: return only lines after it."),
+    Field(max_length=200, description="From `dmesg_mark`: only what came after it."),
 ]
-LogTimeout = Annotated[Seconds, Field(description="Seconds to wait for SSH before reading a node's console instead.")]
+LogTimeout = Annotated[Seconds, Field(description="Seconds for SSH; then the console is read.")]
 
 
 async def dmesg_mark(call: Call, cluster_name: ClusterName, nodes: Nodes = None) -> ToolResult[dict[str, str]]:
     """Write the same marker into every node's kernel log, to collect from there after a test.
 
-    PARTIAL_FAILURE names the nodes that could not be written to; `result` holds the others.
+    PARTIAL_FAILURE names the nodes that could not be written to.
     """
     return await ask(call, lambda use: use.kernel_logs.mark(cluster_name, nodes=nodes))
 
@@ -33,15 +33,14 @@ async def dmesg_collect(
     since_marker: Marker = None,
     filter_level: Annotated[
         FilterLevel,
-        Field(description="Lines of this severity and above; events and their traces are always included."),
+        Field(description="Lines of this severity and above, and the traces of events."),
     ] = "all",
     timeout_s: LogTimeout = 15,
 ) -> ToolResult[dict[str, DmesgResult]]:
     """Collect each node's kernel log, with oopses, panics, warnings, lockups and stalls as `events`.
 
-    If a node is dead or cut off, its serial console is read instead (`source`), which shows less. `marker` and
-    `message` say if the marker was lost and lines are missing. PARTIAL_FAILURE names the nodes that could not be read
-    at all: their log is unknown, not clean.
+    If a node is dead or cut off, its serial console is read instead (`source`), which shows less. PARTIAL_FAILURE names
+    the nodes that could not be read at all: their log is unknown, not clean.
     """
     return await ask(
         call,

@@ -32,15 +32,15 @@ Generation = Annotated[
     int | None,
     Field(
         ge=1,
-        description="A generation from `cluster_history`. Default: the last one with a different desired state.",
+        description="A generation of `cluster_history`. Default: the last different one.",
     ),
 ]
 
 
 async def cluster_events(
     call: Call,
-    cluster_name: Annotated[str | None, Field(description="Name of a cluster. Default: all clusters.")] = None,
-    after: Annotated[int, Field(ge=0, description="Only events with a higher `number`, to go on from there.")] = 0,
+    cluster_name: Annotated[str | None, Field(description="Default: all clusters.")] = None,
+    after: Annotated[int, Field(ge=0, description="Only events with a higher `number`.")] = 0,
 ) -> ToolResult[list[ClusterEvent]]:
     """List what happened, oldest first: actions, repairs, conditions, obstacles. Contacts no node."""
 
@@ -104,7 +104,7 @@ async def cluster_adopt(
     call: Call,
     cluster_name: ClusterName,
     topology: Annotated[
-        TopologyName | None, Field(description="Name of the cluster's topology. Default: that of the cluster.")
+        TopologyName | None, Field(description="Name in `topology_dir`. Default: as the cluster.")
     ] = None,
     allow_restart: AllowRestart = False,
     allow_data_loss: AllowDataLoss = False,
@@ -127,9 +127,7 @@ async def cluster_adopt(
 async def cluster_wait(
     call: Call,
     cluster_name: ClusterName,
-    condition: Annotated[
-        str, Field(description="A condition of `cluster_status`, with `=False` to wait for its end; or `delete`.")
-    ] = "Ready",
+    condition: Annotated[str, Field(description="A condition, with `=False` for its end; or `delete`.")] = "Ready",
     timeout_s: Annotated[Seconds, Field(description="Seconds to wait; then the error is TIMEOUT.")] = 60,
 ) -> ToolResult[Condition | None]:
     """Wait until a cluster has a condition, without changing anything. null after waiting for `delete`."""

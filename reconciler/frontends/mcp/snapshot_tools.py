@@ -28,24 +28,19 @@ async def snapshot_create(
     include_memory: Annotated[
         bool,
         Field(
-            description="Also save the memory of running nodes: a revert then resumes them without a boot. Takes up to "
-            "the size of the nodes' memory on disk, and pauses them while it is written."
+            description="Also save memory: a revert then resumes the nodes without a boot. Pauses them meanwhile, and "
+            "takes up to their memory's size on disk."
         ),
     ] = False,
     quiesce: Annotated[
         bool,
-        Field(
-            description="Freeze the nodes' file systems during the snapshot, which needs the QEMU guest agent in each "
-            "node; otherwise disks are as after a power cut."
-        ),
+        Field(description="Freeze file systems meanwhile; needs the QEMU guest agent. Otherwise as after a power cut."),
     ] = False,
 ) -> ToolResult[SnapshotInfo]:
     """Take a consistent snapshot of all disks of all nodes, running or not; revert to it with `snapshot_revert`.
 
-    Running nodes are paused together and resumed: without memory this takes milliseconds (`pause_s` says how long).
-    Without `include_memory`, a revert boots the nodes that ran. SNAPSHOT_EXISTS: the name is taken; delete that
-    snapshot or use another name. SNAPSHOT_FAILED: no snapshot was taken, and the nodes are as before. `warnings` names
-    nodes on which cloud-init may not have finished.
+    Running nodes are paused meanwhile (`pause_s`), without memory for milliseconds. Without `include_memory`, a revert
+    boots the nodes that ran. SNAPSHOT_FAILED: nothing was changed.
     """
     return await settle(
         call,
@@ -79,10 +74,8 @@ async def snapshot_revert(
 ) -> ToolResult[ClusterStatus]:
     """Revert all nodes to a snapshot: all of them, or none. Everything written since then is lost, so save it first.
 
-    From a snapshot with memory, nodes resume with all their processes within seconds and without a boot; clocks are
-    set, SSH connections are new. From one without, nodes that ran are booted. Other snapshots stay. SNAPSHOT_NOT_FOUND,
-    SNAPSHOT_LOST: see snapshot_list. REVERT_FAILED: nothing was changed, because the cluster has other nodes than the
-    snapshot (first apply a topology with the same nodes) or a file is damaged.
+    From a snapshot with memory, nodes resume within seconds and without a boot; clocks are set. From one without, nodes
+    that ran are booted. Other snapshots stay. REVERT_FAILED: nothing was changed.
     """
     return await settle(
         call,
@@ -95,10 +88,7 @@ async def snapshot_revert(
 async def snapshot_delete(
     call: Call, cluster_name: ClusterName, snapshot_name: SnapshotName
 ) -> ToolResult[SnapshotDeleteResult]:
-    """Delete a snapshot on all nodes and free its space.
-
-    Nodes and other snapshots are not affected. SNAPSHOT_NOT_FOUND: it is already gone.
-    """
+    """Delete a snapshot on all nodes and free its space. Nodes and other snapshots are not affected."""
     return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name))
 
 

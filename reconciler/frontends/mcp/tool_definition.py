@@ -33,6 +33,11 @@ class ToolDefinition:
     names_files: bool = False
 
     @property
+    def detailed(self) -> bool:
+        """Whether a client may ask for fields that say nothing: of what it looks at, not of what it changes."""
+        return bool(self.annotations.read_only_hint) and (self.measured or self.place is not None)
+
+    @property
     def name(self) -> str:
         """The name that clients call it by."""
         return self.function.__name__

@@ -65,9 +65,8 @@ async def cluster_plan(
 ) -> ToolResult[PlanView]:
     """Show what `cluster_apply` of a topology would do now, with a reason and a cost for each action.
 
-    Changes nothing. It includes the recovery of failed nodes: paused ones are resumed (`memory` kept), crashed ones are
-    rebooted (lost). `disruption` says what an action costs: none, live, restart, recreate, remove, data-loss;
-    `approvals` names the arguments that approve all of it. `plan_hash` names the plan for `cluster_apply`.
+    It includes the recovery of failed nodes: paused ones are resumed (`memory` kept), crashed ones are rebooted (lost).
+    `disruption` is the cost of an action; `approvals` are the arguments that approve all of it.
     """
 
     async def plan(use: UseCases) -> PlanView:
@@ -99,9 +98,8 @@ async def cluster_apply(
 ) -> ToolResult[ClusterStatus]:
     """Converge a cluster to its topology and, with `start`, boot it: cluster_define and cluster_start in one.
 
-    Can be repeated at any time. Resumes paused nodes. After an edit of the topology it changes only what is different;
-    see `cluster_plan`. If that would restart nodes or lose data, it is refused with APPROVAL_REQUIRED and nothing is
-    changed, unless the `allow_…` argument approves it.
+    Can be repeated at any time. Resumes paused nodes. Changes only what is different. If that would restart nodes or
+    lose data, it is refused with APPROVAL_REQUIRED, unless an `allow_…` argument approves it.
     """
     return await settle(
         call,
@@ -124,10 +122,8 @@ async def cluster_start(
 ) -> ToolResult[ClusterStatus]:
     """Boot nodes of a defined cluster, and wait until each accepts SSH logins.
 
-    Running nodes are left alone, paused ones are resumed. Without `nodes`, every node. If a node does not accept SSH in
-    time, the error is SSH_TIMEOUT; call again to keep waiting. For nodes with `user_data` it also waits until
-    cloud-init is done (condition Provisioned): TIMEOUT if that takes too long, PROVISIONING_FAILED if it failed; the
-    nodes keep running.
+    Running nodes are left alone, paused ones are resumed with their memory. SSH_TIMEOUT: call again to wait on. For
+    nodes with `user_data` it also waits for cloud-init (PROVISIONING_FAILED).
     """
     return await settle(
         call,
@@ -145,9 +141,9 @@ async def cluster_restart(
     wait_for_ssh: WaitForSsh = True,
     ssh_timeout_s: SshTimeout = 120,
 ) -> ToolResult[ClusterStatus]:
-    """Stop nodes and boot them again; without `nodes`, every node.
+    """Stop nodes and boot them again; those that are off are booted.
 
-    A node that is off is booted. With `shutdown`, a node that does not shut down in time is powered off.
+    With `shutdown`, a node that does not shut down in time is powered off.
     """
     return await settle(
         call,
@@ -182,8 +178,7 @@ async def cluster_stop(
 ) -> ToolResult[ClusterStatus]:
     """Power nodes off. They are off when it answers, and stay off until they are started. Disks stay.
 
-    Without `nodes`, every node. With `shutdown`, the error names nodes that are still up after the timeout; `destroy`
-    does not wait.
+    With `shutdown`, the error names nodes that are still up after the timeout.
     """
     return await settle(
         call, lambda use: use.clusters.stop(cluster_name, mode=StopMode(mode), timeout_s=timeout_s, nodes=nodes)
@@ -195,7 +190,7 @@ async def cluster_destroy(
     cluster_name: ClusterName,
     remove_overlays: Annotated[
         bool,
-        Field(description="Also delete disks, seeds, host keys and snapshots; false keeps them."),
+        Field(description="Also delete disks, seeds, host keys and snapshots."),
     ] = False,
 ) -> ToolResult[ClusterStatus]:
     """Remove a cluster's domains and network, even while it runs. Base images and topology files are never touched."""
@@ -230,8 +225,7 @@ async def node_exec(
 ) -> ToolResult[ExecResult]:
     """Run a shell command on one node. A command that fails is still a success of the tool: check `exit_code`.
 
-    The answer comes when the shell has exited; background processes keep running. For a command that takes longer than
-    you can wait, use `job_start`.
+    Background processes keep running. For a command that takes longer than you can wait, use `job_start`.
     """
     return await ask(
         call,
@@ -247,7 +241,7 @@ async def node_exec_all(
     command: Command,
     nodes: Nodes = None,
     require_all: Annotated[
-        bool, Field(description="A node that cannot be reached is an error; false lists it in `errors` instead.")
+        bool, Field(description="An unreachable node is an error; false lists it in `errors`.")
     ] = True,
     timeout_s: CommandTimeout = 30,
     env: Environment = None,

@@ -36,13 +36,12 @@ async def topology_show(call: Call, topology: TopologyName) -> ToolResult[Topolo
 async def topology_write(
     call: Call,
     topology: TopologyName,
-    topology_yaml: Annotated[str, Field(description="The topology's text; see the topologies that are there.")],
+    topology_yaml: Annotated[str, Field(description="The topology's text.")],
     replace: Annotated[bool, Field(description="Replace a different topology of this name.")] = False,
 ) -> ToolResult[TopologyFile]:
     """Write a topology's file, so that it can be applied by name. Changes no cluster: `cluster_plan` shows what would.
 
-    TOPOLOGY_INVALID: the message names each problem with its line. CONFLICT: the name is taken. `problems` are those of
-    the files that it names.
+    CONFLICT: the name is taken. `problems` are those of the files that it names.
     """
     return await ask(call, lambda use: use.topologies.write(topology, topology_yaml, replace=replace))
 

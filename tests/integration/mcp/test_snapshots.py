@@ -23,7 +23,8 @@ async def test_a_snapshot_is_taken_listed_reverted_to_and_deleted(bed: Bed) -> N
         assert (await agent.call("snapshot_list", cluster_name="alpha"))["result"] == [info]
         reverted = (await agent.call("snapshot_revert", cluster_name="alpha", snapshot_name="base"))["result"]
         assert [node["domain_state"] for node in reverted["nodes"]] == ["shut off", "shut off"]
-        assert {of["type"]: of["status"] for of in reverted["conditions"]}["SnapshotsReady"] == "True"
+        status = (await agent.call("cluster_status", cluster_name="alpha", detail="full"))["result"]
+        assert {of["type"]: of["status"] for of in status["conditions"]}["SnapshotsReady"] == "True"
 
         deleted = (await agent.call("snapshot_delete", cluster_name="alpha", snapshot_name="base"))["result"]
         assert all(node["deleted"] for node in deleted["per_node"].values())

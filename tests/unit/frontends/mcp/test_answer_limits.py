@@ -72,7 +72,7 @@ _FORMATTED = {"date-time": "2026-01-01T00:00:00Z", "ipv4": "192.0.2.1"}
 
 def line_bytes(answer: ToolResult[Any], definition: ToolDefinition, **asked: Any) -> tuple[int, dict[str, Any]]:
     """How long the answer is on the wire, and its envelope."""
-    result = cluster_server._protocol_result(answer, extent_of(definition, asked))
+    result = cluster_server._protocol_result(answer, definition.name, {}, extent_of(definition, asked))
     content = result.model_dump(mode="json", by_alias=True, exclude_none=True)
     line = JSONRPCResponse(jsonrpc="2.0", id=1, result=content).model_dump_json(by_alias=True, exclude_unset=True)
     envelope: dict[str, Any] = content["structuredContent"]
@@ -92,9 +92,11 @@ def plenty_of(definition: ToolDefinition) -> tuple[ToolResult[Any], dict[str, An
 @pytest.mark.parametrize("definition", TOOLS, ids=lambda definition: definition.function.__name__)
 def test_the_default_answer_of_every_tool_fits_and_counts_what_is_not_in_it(definition: ToolDefinition) -> None:
     answer, schema = plenty_of(definition)
-    length, envelope = line_bytes(answer, definition)
-    assert length < DEFAULT_BYTES
-    validator_of(json.dumps(schema)).validate(envelope)
+    for detail in ("brief", "full"):
+        length, envelope = line_bytes(answer, definition, detail=detail)
+        assert length < DEFAULT_BYTES
+        assert envelope["next"]
+        validator_of(json.dumps(schema)).validate(envelope)
     counted(answer.model_dump(mode="json")["result"], envelope["result"])
 
 

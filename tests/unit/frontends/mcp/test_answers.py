@@ -11,6 +11,8 @@ from tests.kvm_verdict import give_kvm_verdict
 from tests.unit.frontends.mcp.conftest import Agent
 from tests.unit.store.samples import sample_record
 
+EMPTY = {"success": True, "result": [], "error": None, "next": "topology_list()"}
+
 
 async def stored(configuration: dict[str, str]) -> None:
     """Put the cluster `lab` (nodes zeta and alpha, both off) into the store."""
@@ -20,7 +22,7 @@ async def stored(configuration: dict[str, str]) -> None:
 
 
 async def test_an_empty_store_lists_no_cluster(agent: Agent) -> None:
-    assert await agent.call("cluster_list") == {"success": True, "result": [], "error": None}
+    assert await agent.call("cluster_list") == EMPTY
 
 
 async def test_clusters_are_listed_without_libvirt(agent: Agent, configuration: dict[str, str]) -> None:
@@ -134,7 +136,7 @@ async def test_a_record_names_the_client_that_changed_it(agent: Agent, configura
 async def test_a_handshake_of_the_older_revision_is_served_too(configuration: dict[str, str], agent: Agent) -> None:
     async with Client(agent.client.server, mode="legacy") as older:
         answer = await older.call_tool("cluster_list", {})
-    assert answer.structured_content == {"success": True, "result": [], "error": None}
+    assert answer.structured_content == EMPTY
 
 
 async def test_a_relative_path_on_the_servers_host_is_refused(agent: Agent) -> None:

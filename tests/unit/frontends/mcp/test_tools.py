@@ -69,7 +69,7 @@ CONTRACT: dict[str, dict[str, Any]] = {
 }
 """Parameters and defaults; an ellipsis stands for a required one."""
 
-LONGEST_LIST_BYTES = 78_000
+LONGEST_LIST_BYTES = 60_000
 
 READ_ONLY = {
     "cluster_list",
