@@ -1,28 +1,21 @@
-"""Noticing changes: one watch stream of etcd for all waiters of a store, from the first on."""
+"""Noticing changes: one watch stream of etcd for all waiters of a store, while there are any.
+
+It tells of every change of every cluster, so nobody waits here for longer than it takes to do something; a service
+waits for demands (`etcd_demands.py`).
+"""
 
 import asyncio
 import time
-from collections.abc import Sequence
-from contextlib import suppress
-from typing import Any, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from reconciler.errors import StoreUnavailable
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 
 _PAUSE_S = 0.2
-
-
-class Listener(Protocol):
-    """Who keeps up with what is changed, from a revision on that it has read itself."""
-
-    def note(self, revision: int, events: Sequence[Any]) -> None:
-        """Take in the changes of a revision, before any waiter is woken by it."""
-        ...
-
-    def miss(self) -> None:
-        """Changes were missed: everything has to be read again."""
-        ...
+_IDLE_S = 5.0
+_EVERYTHING = ((keys.ROOT, keys.end_of(keys.ROOT)),)
 
 
 class EtcdChangeFeed:
@@ -34,19 +27,12 @@ class EtcdChangeFeed:
         self._failure: StoreUnavailable | None = None
         self._follower: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
-        self._listeners: list[Listener] = []
-
-    def listen(self, listener: Listener) -> None:
-        """Tell a listener of every change from now on, or, before the first `revision`, from that on."""
-        self._listeners.append(listener)
+        self._waiting = 0
+        self._needed_s = 0.0
 
     async def revision(self) -> int:
         """The revision of the last change so far, by any client of etcd."""
-        revision = await self._etcd.revision()
-        if self._follower is None:
-            self._revision = revision
-            self._follower = asyncio.create_task(self._follow())
-        return revision
+        return await self._etcd.revision()
 
     async def wait_beyond(self, seen: int, *, timeout_s: float) -> int:
         """The revision as soon as there is a change above `seen`, or `seen` at the end of `timeout_s`.
@@ -58,6 +44,10 @@ class EtcdChangeFeed:
         deadline = time.monotonic() + timeout_s
         if self._revision <= seen and timeout_s <= 0:
             return await self._etcd.revision()  # the stream may be a moment behind
+        with self._followed(seen):
+            return await self._beyond(seen, deadline)
+
+    async def _beyond(self, seen: int, deadline: float) -> int:
         while self._revision <= seen:
             if self._failure is not None:
                 raise self._failure
@@ -69,6 +59,19 @@ class EtcdChangeFeed:
                     await changed.wait()
         return self._revision
 
+    @contextmanager
+    def _followed(self, seen: int) -> Iterator[None]:
+        """Follow the changes for as long as somebody waits, and a little longer."""
+        if self._follower is None or self._follower.done():
+            self._revision, self._failure = seen, None
+            self._follower = asyncio.create_task(self._follow())
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+            self._needed_s = time.monotonic()
+
     async def close(self) -> None:
         """End the watch."""
         if self._follower is not None:
@@ -78,14 +81,11 @@ class EtcdChangeFeed:
     async def _follow(self) -> None:
         while True:
             try:
-                async for revision, events in self._etcd.follow(keys.ROOT, keys.end_of(keys.ROOT), self._revision):
-                    for listener in self._listeners:
-                        listener.note(revision, events)
+                async for revision, events in self._etcd.follow(_EVERYTHING, self._revision):
                     self._note(revision)
-                revision = await self._etcd.revision()
-                for listener in self._listeners:
-                    listener.miss()
-                self._note(revision)
+                    if events and not self._waiting and time.monotonic() > self._needed_s + _IDLE_S:
+                        return
+                self._note(await self._etcd.revision())
             except StoreUnavailable as error:
                 self._failure = error
                 self._wake()

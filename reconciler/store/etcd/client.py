@@ -110,19 +110,26 @@ class EtcdClient:
 
         return int((await self._ask(once)).TTL) > 0
 
-    async def follow(self, prefix: bytes, end: bytes, revision: int) -> AsyncIterator[tuple[int, Sequence[Any]]]:
-        """The changes below a prefix, from `revision` on: revision and events of each; ends when the member goes away.
+    async def follow(
+        self, ranges: Sequence[tuple[bytes, bytes]], revision: int
+    ) -> AsyncIterator[tuple[int, Sequence[Any]]]:
+        """The changes in ranges, from `revision` on: revision and events of each; ends when the member goes away.
+
+        What was changed together in several ranges is told one after the other.
 
         The first is told as soon as the member follows. It ends as well where the member does not follow, as when what
         was changed before was compacted, or has lost the others: the caller looks for itself what the last change is.
         """
-        request = rpc.WatchRequest(
-            create_request=rpc.WatchCreateRequest(key=prefix, range_end=end, start_revision=revision + 1)
-        )
+        begin = revision + 1
+        requests = [
+            rpc.WatchRequest(create_request=rpc.WatchCreateRequest(key=key, range_end=end, start_revision=begin))
+            for key, end in ranges
+        ]
         channel = await self._channel(self._members[0])
         stream = rpc.WatchStub(channel).Watch(metadata=(*await self._metadata(channel), _WITH_A_LEADER))
         try:
-            await stream.write(request)
+            for request in requests:
+                await stream.write(request)
             async for response in stream:
                 if response.canceled:
                     return

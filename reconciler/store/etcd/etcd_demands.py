@@ -1,12 +1,10 @@
 """The demands of the clusters that a host has a part of: read once, and then kept up with by what is changed."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
-from reconciler.errors import StoreUnavailable
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_parts import host_in
 from reconciler.store.etcd.etcd_requests import below, get, one
@@ -20,7 +18,10 @@ RANGES_OF_DEMANDS = (
     below(keys.STATUSES, keys_only=True),
     one(keys.HOME),
 )
-_LONG_S = 3600.0
+_FOLLOWED = [(prefix, keys.end_of(prefix)) for prefix in (keys.HEADS, keys.REQUESTS, keys.PARTS, keys.VISITORS)] + [
+    (keys.HOME, b"")
+]
+"""What hosts said is not followed: a host's own words are those that it has said since."""
 
 
 def demands_in(host: str, answers: Iterable[Any]) -> dict[str, Demand]:
@@ -59,29 +60,25 @@ class Demands:
             return True
         if key.startswith(keys.HEADS):
             name = keys.name_in(key, keys.HEADS)
+            was_ours = name in self._heads and self._is_ours(name)
             self._heads[name] = int(value)
-            return self._is_ours(name)
+            return was_ours or self._is_ours(name)
         if key.startswith(keys.REQUESTS):
             name = keys.name_in(key, keys.REQUESTS)
             self._requests[name] = int(value) + kv.version
             return self._is_ours(name)
         if key.startswith(keys.PARTS):
             name = keys.name_in(key, keys.PARTS)
+            was_ours = self._is_ours(name)
             self._placed[name] = frozenset(json.loads(value))
-            return self._is_ours(name)
+            return was_ours or self._is_ours(name)
         if key.startswith(keys.VISITORS):
             name = keys.name_in(key, keys.VISITORS)
             self._visitors.setdefault(name, {})[key] = value.decode()
             return self._is_ours(name)
-        return self._put_word(key)
-
-    def _put_word(self, key: bytes) -> bool:
-        if not key.startswith(keys.STATUSES) or host_in(key) != self._host:
-            return False
-        name = keys.name_in(key, keys.STATUSES)
-        is_new = name not in self._said
-        self._said.add(name)
-        return is_new
+        if key.startswith(keys.STATUSES) and host_in(key) == self._host:
+            self._said.add(keys.name_in(key, keys.STATUSES))
+        return True
 
     def delete(self, key: bytes) -> bool:
         """Take in a deletion; whether it may change demands of this host."""
@@ -95,13 +92,14 @@ class Demands:
                 return place.pop(keys.name_in(key, prefix), None) is not None
         if key.startswith(keys.VISITORS):
             return self._visitors.get(keys.name_in(key, keys.VISITORS), {}).pop(key, None) is not None
-        if key.startswith(keys.STATUSES) and host_in(key) == self._host:
-            self._said.discard(keys.name_in(key, keys.STATUSES))
-            return True
         return False
 
     def _visitors_of(self, name: str) -> frozenset[str]:
         return frozenset(self._visitors.get(name, {}).values())
+
+    def say(self, name: str, *, said: bool) -> None:
+        """Take in that this host has said something of a cluster, or has taken it back."""
+        (self._said.add if said else self._said.discard)(name)
 
     def _is_ours(self, name: str) -> bool:
         if not self._host or name in self._said or self._host in self._visitors_of(name):
@@ -111,57 +109,47 @@ class Demands:
 
 
 class EtcdDemandWatch:
-    """`reconciler.store.protocol.DemandWatch` on a change feed; nothing is read again unless changes were missed."""
+    """`reconciler.store.protocol.DemandWatch` on a stream of its own, of small keys only."""
 
-    def __init__(self, etcd: EtcdClient, feed: EtcdChangeFeed, host: str) -> None:
-        self._etcd, self._feed, self._host = etcd, feed, host
-        self._waiter: EtcdChangeWaiter | None = None
-        self._known: Demands | None = None
-        self._read_at = 0
-        self._missed = self._changed = False
-        self._early: list[tuple[int, Sequence[Any]]] = []
+    def __init__(self, etcd: EtcdClient, host: str) -> None:
+        self._etcd, self._host = etcd, host
+        self._known = Demands(host)
+        self._changes: AsyncIterator[tuple[int, Sequence[Any]]] | None = None
+        self._said_meanwhile: dict[str, bool] = {}
 
     async def next(self) -> Mapping[str, Demand]:
-        if self._waiter is None:
-            self._feed.listen(self)
-            self._waiter = EtcdChangeWaiter(self._feed, await self._feed.revision())
-        try:
-            while not self._changed and self._known is not None and not self._missed:
-                await self._waiter.wait(timeout_s=_LONG_S)
-        except StoreUnavailable:
-            self._missed = True
-            raise
-        known = self._known if self._known is not None and not self._missed else await self._read()
-        self._changed = False
-        return known.now()
+        changes, self._changes = self._changes, None
+        if changes is not None:
+            async for _, events in changes:
+                if self._take_in(events):
+                    self._changes = changes
+                    return self._known.now()
+        return await self._read()
 
-    def note(self, revision: int, events: Sequence[Any]) -> None:
-        if self._known is None or self._missed:
-            self._early.append((revision, events))
-        elif revision > self._read_at:
-            self._changed = self._take_in(self._known, events) or self._changed
+    def say(self, cluster: str, *, said: bool) -> None:
+        """Take in what this host has just said of a cluster, or taken back."""
+        self._known.say(cluster, said=said)
+        self._said_meanwhile[cluster] = said
 
-    def miss(self) -> None:
-        self._missed = True
-
-    async def _read(self) -> Demands:
-        """Everything, and the changes that came meanwhile."""
-        self._known, self._missed, self._early = None, False, []
+    async def _read(self) -> Mapping[str, Demand]:
+        """Everything, at first and when the stream has ended."""
+        self._said_meanwhile = {}
         answer = await self._etcd.change((), [get(of) for of in RANGES_OF_DEMANDS])
-        self._read_at = answer.header.revision
-        known = Demands(self._host)
+        self._known = Demands(self._host)
         for response in answer.responses:
             for kv in response.response_range.kvs:
-                known.put(kv)
-        for revision, events in self._early:
-            if revision > self._read_at:
-                self._take_in(known, events)
-        self._known = known
-        return known
+                self._known.put(kv)
+        for name, said in self._said_meanwhile.items():
+            self._known.say(name, said=said)
+        self._changes = self._etcd.follow(_FOLLOWED, answer.header.revision)
+        return self._known.now()
 
-    def _take_in(self, known: Demands, events: Iterable[Any]) -> bool:
+    def _take_in(self, events: Iterable[Any]) -> bool:
         is_changed = False
         for event in events:
+            known = self._known
+            if event.kv.key.startswith(keys.HEADS) and event.kv.version <= 1:  # a new record, or none any more
+                self.say(keys.name_in(event.kv.key, keys.HEADS), said=False)
             changes = known.delete(event.kv.key) if event.type == event.DELETE else known.put(event.kv)
             is_changed = changes or is_changed
         return is_changed

@@ -67,6 +67,7 @@ class EtcdStore:
         self._feed = EtcdChangeFeed(self._etcd)
         self._events = EtcdEventLog(self._etcd)
         self._history = EtcdHistory(self._etcd)
+        self._demands = EtcdDemandWatch(self._etcd, self.own_host)
         self._identity: str | None = None
         self._last: dict[str, tuple[int, ClusterRecord]] = {}
 
@@ -151,10 +152,14 @@ class EtcdStore:
         return standing.status if standing else None
 
     async def put_status(self, status: RecordStatus) -> None:
-        await self._etcd.change([exists(keys.head(status.cluster_name))], [etcd_parts.write_of(status)])
+        name = status.cluster_name
+        answer = await self._etcd.change([exists(keys.head(name))], [etcd_parts.write_of(status)])
+        if answer.succeeded and status.host == self.own_host:
+            self._demands.say(name, said=True)
 
     async def leave(self, cluster_name: str) -> None:
         await self._etcd.change((), [etcd_parts.withdrawal_of(cluster_name, self.own_host)])
+        self._demands.say(cluster_name, said=False)
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
         names = (keys.head, keys.record, keys.request)
@@ -173,7 +178,8 @@ class EtcdStore:
         return demands_in(self.own_host, await self._etcd.read(*RANGES_OF_DEMANDS))
 
     def watch_demands(self) -> EtcdDemandWatch:
-        return EtcdDemandWatch(self._etcd, self._feed, self.own_host)
+        self._demands = EtcdDemandWatch(self._etcd, self.own_host)
+        return self._demands
 
     async def request_round(self, cluster_name: str) -> int:
         key = keys.request(cluster_name)

@@ -85,7 +85,7 @@ async def test_a_user_logs_in_with_the_password_in_a_file_that_nobody_else_may_r
             assert await store.get("lab") == record
             now = await store._etcd.revision()
             store._etcd._token = "out of date"
-            seen = [of async for of, _ in store._etcd.follow(keys.ROOT, keys.end_of(keys.ROOT), now)]
+            seen = [of async for of, _ in store._etcd.follow([(keys.ROOT, keys.end_of(keys.ROOT))], now)]
             assert max(seen, default=now) == now, "a watch that is refused tells of no change"
         async with EtcdStore(running.address, EtcdCredentials()) as nobody:
             with pytest.raises(StoreUnavailable, match="user name is empty"):

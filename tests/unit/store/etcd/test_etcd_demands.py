@@ -10,27 +10,36 @@ import pytest
 
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_parts import removals_of
 from reconciler.store.etcd.etcd_requests import delete, put
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.protocol import Demand
 from tests.etcd import running_etcd
+from tests.unit.store.samples import sample_status
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.processes
 
 
-def any_write(chance: Random) -> object:
+async def write_something(client: EtcdClient, store: EtcdStore, chance: Random) -> None:
     cluster, host = chance.choice("abc"), chance.choice(["", "one", "two"])
-    places = [keys.head(cluster), keys.request(cluster), keys.part(cluster), keys.statuses(cluster) + host.encode()]
-    places.append(keys.visitors(cluster) + chance.choice([b"10.0.0.1", b"10.0.0.2"]))
-    key = chance.choice([*places, keys.HOME])
+    if chance.random() < 0.2:
+        status = sample_status(cluster).model_copy(update={"host": store.own_host})
+        await (store.put_status(status) if chance.random() < 0.6 or not store.own_host else store.leave(cluster))
+        return
+    visitor = keys.visitors(cluster) + chance.choice([b"10.0.0.1", b"10.0.0.2"])
+    key = chance.choice([keys.head(cluster), keys.request(cluster), keys.part(cluster), visitor, keys.HOME])
     if chance.random() < 0.3 and key != keys.HOME:
-        return delete(key)
-    is_host = key == keys.HOME or key.startswith(keys.VISITORS)
+        gone = [delete(key)]
+        if key == keys.head(cluster):
+            gone += removals_of(cluster)  # as with every record
+        await client.change((), gone)
+        return
+    is_host = key in {keys.HOME, visitor}
     value = json.dumps([host]) if key.startswith(keys.PARTS) else host if is_host else str(chance.randrange(9))
-    return put(key, value.encode())
+    await client.change((), [put(key, value.encode())])
 
 
 @pytest.mark.parametrize("host", ["", "one"])
@@ -56,7 +65,7 @@ async def test_after_any_writes_compactions_and_losses_of_the_server_all_is_know
 
             following = asyncio.create_task(follow())
             for turn in range(120):
-                await client.change((), [any_write(chance)])
+                await write_something(client, store, chance)
                 if turn % 40 == 20:
                     await client.compact(await client.revision())
                 if turn % 40 == 39:
