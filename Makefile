@@ -52,7 +52,7 @@ endef
 # What keeps the house in order and needs no host: seconds, where `make test` takes minutes.
 HOUSE_TESTS := $(addprefix tests/unit/,test_architecture.py test_names.py test_manual.py test_contributing.py)
 
-.PHONY: help setup host image demo demo-hosts test other-release lowest coverage lint type arch words house generated check bench soak hostile docs clean
+.PHONY: help setup host image demo demo-hosts test other-release lowest coverage lint type arch words house generated check bench soak soak-hosts scale hostile docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -168,6 +168,12 @@ bench: ## Run the benchmarks and compare with the reference figures; writes benc
 
 soak: setup ## Run ten minutes of random operations and damage (FOR=seconds, SEED=number to repeat a run)
 	@$(PYTHON_IN) -m tests.lab -- $(PYTHON_IN) -m tests.soak --seconds $(FOR) $(if $(SEED),--seed $(SEED))
+
+soak-hosts: setup ## Run ten minutes of writes, kills and losses over three simulated hosts and etcd (FOR, SEED)
+	@$(PYTHON_IN) -m tests.simulation.storms --soak $(FOR) --seeds 1 --from $(or $(SEED),$$(date +%s))
+
+scale: setup ## Measure an etcd with 10, 30 and 100 simulated hosts and up to 1,000 clusters
+	@$(PYTHON_IN) -m tests.bench.fleet
 
 hostile: setup ## Run the fuzzers for guests, clients and disks, over 100,000 inputs (HOSTILE_ROUNDS for each fuzzer, HOSTILE_SEED)
 	@HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) HOSTILE_AT_LEAST=$(if $(PYTEST_ARGS),0,$$((9 * $(HOSTILE_ROUNDS)))) \

@@ -16,7 +16,19 @@ from rich.table import Table
 
 from reconciler.frontends.cli.cli_logging import configure_logs
 from reconciler.frontends.cli.options import LogOptions
-from tests.bench import artifacts, definitions, guests, kernel_logs, links, planning, repairs, scale, startup
+from tests.bench import (
+    artifacts,
+    definitions,
+    guests,
+    hosts,
+    kernel_logs,
+    links,
+    planning,
+    repairs,
+    scale,
+    startup,
+    stores,
+)
 from tests.bench.figure import Figure
 
 BENCHES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
@@ -27,6 +39,8 @@ BENCHES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "kernel_logs": kernel_logs.measure,
     "scale": scale.measure,
     "repairs": repairs.measure,
+    "stores": stores.measure,
+    "hosts": hosts.measure,
     "artifacts": artifacts.measure,
     "guests": guests.measure,
 }

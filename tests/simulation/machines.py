@@ -34,8 +34,11 @@ class Machine(Protocol):
         """Begin an action; returns its number. `undoing` is what a host does that may no longer act."""
         ...
 
-    async def step(self, work: int, *, agreed: bool = False) -> object:
-        """The next effect of an action: a phase, `ASK`, None, or `DONE`."""
+    async def step(self, work: int, *, agreed: bool = False, finishing: bool = False) -> object:
+        """The next effect of an action: a phase, `ASK`, None, or `DONE`.
+
+        `finishing` is what nodes stand still for: it is not left half done.
+        """
         ...
 
     async def request_of(self, snapshot: str) -> int:
@@ -64,13 +67,15 @@ async def _take(action: TakeSnapshot, context: ActContext, machine: Machine) -> 
     try:
         work = await machine.begin(action, context.record, undoing=False)
         context.require_term()
-        while (mark := await machine.step(work)) != DONE:
+        standing_still = False
+        while (mark := await machine.step(work, finishing=standing_still)) != DONE:
             if isinstance(mark, Phase):
                 await meeting.reach(mark, limit_s=_LIMITS_S[mark])
-            if mark in {Phase.PREPARED, Phase.PAUSED}:
-                context.require_term()
             if mark is Phase.SWITCHED:
                 await meeting.agree()
+            if not standing_still:
+                context.require_term()
+            standing_still = standing_still or mark is Phase.PAUSED
     except ClusterError as error:
         sweep = SweepSnapshot(name=action.name, reason="it failed")
         await _undo_or_finish(sweep, context, machine, error.message)
@@ -113,7 +118,7 @@ class LocalMachine:
         self._works[number] = action, self.host.perform(action)
         return number
 
-    async def step(self, work: int, *, agreed: bool = False) -> object:
+    async def step(self, work: int, *, agreed: bool = False, finishing: bool = False) -> object:
         action, effects = self._works[work]
         if self._refusal is not None and isinstance(action, TakeSnapshot):
             raise self._refusal
@@ -163,8 +168,8 @@ class RemoteMachine:
     async def begin(self, action: Action, record: ClusterRecord, *, undoing: bool) -> int:
         return int(await self._ask("begin", action, record, undoing=undoing))
 
-    async def step(self, work: int, *, agreed: bool = False) -> object:
-        return await self._ask("step", work, agreed=agreed)
+    async def step(self, work: int, *, agreed: bool = False, finishing: bool = False) -> object:
+        return await self._ask("step", work, agreed=agreed, finishing=finishing)
 
     async def request_of(self, snapshot: str) -> int:
         return int(await self._ask("request_of", snapshot))

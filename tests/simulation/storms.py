@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -23,12 +22,9 @@ from typing import Any
 import structlog
 
 from reconciler.errors import ClusterError, Conflict, HostNotFound, StoreUnavailable
-from reconciler.faults.requests import Sides, partition_request
-from reconciler.model.choices import StopMode
 from reconciler.model.document import Domain, Power, PowerState, Snapshot
 from reconciler.model.record import EVERYTHING, ClusterRecord, WantedPower
 from reconciler.records import record_changes as changes
-from reconciler.records.fault_changes import with_fault, without_faults
 from reconciler.records.recovery import documents
 from reconciler.records.stored_records import change_record
 from reconciler.store.etcd import key_names as keys
@@ -37,6 +33,7 @@ from reconciler.store.etcd.etcd_requests import delete_below, one
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from tests.etcd import RunningEtcd, running_members
+from tests.simulation import edits
 from tests.simulation.controller_process import TTL_S
 from tests.simulation.many_hosts import HOSTS, spec_over
 from tests.simulation.stormy_hosts import StormyHost
@@ -49,8 +46,8 @@ FAST = ("--heartbeat-interval", "50", "--election-timeout", "500", "--snapshot-c
 _LOST_S = TTL_S * 1.6
 """After so long without a word a host is lost to the others."""
 _CALM_S = 2 * PATIENCE_S
-
-Edit = Callable[[ClusterRecord], ClusterRecord]
+_EVERY, _MOST_BOUNDARIES = 150, 10**6
+"""In a soak, something happens each time that so many boundaries were passed."""
 
 
 Disturbance = Callable[[StormyHost], Coroutine[Any, Any, None]]
@@ -59,7 +56,10 @@ Disturbance = Callable[[StormyHost], Coroutine[Any, Any, None]]
 class Storm:
     """One seed's storm over three hosts."""
 
-    def __init__(self, seed: int, members: Sequence[RunningEtcd], directory: Path) -> None:
+    def __init__(
+        self, seed: int, members: Sequence[RunningEtcd], directory: Path, duration_s: float | None = None
+    ) -> None:
+        """With a duration it is a soak: clients on all hosts write, and something happens again and again."""
         directory.mkdir(exist_ok=True)
         self.seed, self.members, self.directory = seed, members, directory
         self.violations: list[str] = []
@@ -71,10 +71,11 @@ class Storm:
         self._store = EtcdStore(address, EtcdCredentials())
         self._hosts = {name: StormyHost(self, name, directory / name) for name in HOSTS}
         self._boundaries = 0
+        self._duration_s = duration_s
         self._due = self._disturbances()
         self._raging: list[asyncio.Task[None]] = []
         self._members_away = 0
-        self._written: list[int] = []
+        self._written: dict[int, str] = {}
 
     def _disturbances(self) -> dict[int, Disturbance]:
         """What happens at which boundary; most often to the controller that is just there."""
@@ -87,6 +88,8 @@ class Storm:
         chosen = [self._chance.choice(kinds) for _ in range(count)]
         if self._forgets:
             chosen[0] = self._forget
+        if self._duration_s is not None:
+            return {place: self._chance.choice(kinds) for place in range(_EVERY, _MOST_BOUNDARIES, _EVERY)}
         return {self._chance.randrange(160): kind for kind in chosen}
 
     def note(self, what: str) -> None:
@@ -131,44 +134,63 @@ class Storm:
 
     async def _change_things(self) -> None:
         spec = spec_over(dict(zip(NODES, HOSTS, strict=True)))
-        record = changes.started(changes.with_spec(None, CLUSTER, spec))
+        record = edits.started(changes.with_spec(None, CLUSTER, spec))
         await self._written_as(
-            lambda: self._store.put(record, expected_generation=0, actor="storm", consent=frozenset({EVERYTHING}))
+            lambda: self._store.put(record, expected_generation=0, actor="storm", consent=frozenset({EVERYTHING})),
         )
-        for edit in self._edits():
+        if self._duration_s is not None:
+            await asyncio.gather(*(self._write_on(host, self._duration_s) for host in self._hosts.values()))
+            self._due = {}
+            return
+        for _ in range(self._chance.choice([1, 2, 3, 4])):
             if self._chance.random() < 0.7:
                 await self._wait_a_while()
-            await self._edit(edit)
+            await self._edit(self._any_edit())
         await self._wait_a_while()
+
+    async def _write_on(self, host: StormyHost, duration_s: float) -> None:
+        """Write as a client on that host, whose way to etcd may be cut, until the time is over."""
+        async with EtcdStore(EtcdAddress.parse(host.store), EtcdCredentials()) as store:
+            until_s = time.monotonic() + duration_s
+            while time.monotonic() < until_s:
+                await self._edit(self._any_edit(), store, host.name)
+                await asyncio.sleep(self._chance.uniform(0.2, 2.0))
 
     async def _wait_a_while(self) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(self._chance.choice([0.3, 2.0, 2.0 * TTL_S])):
                 await self._until_converged()
 
-    async def _edit(self, edit: Edit) -> None:
-        self.note(f"change: {edit.__name__.strip('_')}")
+    async def _edit(self, edit: edits.Edit, store: EtcdStore | None = None, actor: str = "storm") -> None:
+        self.note(f"change by {actor}: {edit.__name__.strip('_')}")
         everything = frozenset({EVERYTHING})
-        await self._written_as(
-            lambda: change_record(self._store, CLUSTER, edit, actor="storm", consent=lambda _: everything)
-        )
+        before = after = None
 
-    async def _written_as(self, write: Callable[[], Awaitable[ClusterRecord]]) -> None:
+        def noted(record: ClusterRecord) -> ClusterRecord:
+            nonlocal before, after
+            before, after = record, edit(record)
+            return after
+
+        async def write() -> ClusterRecord:
+            return await change_record(store or self._store, CLUSTER, noted, actor=actor, consent=lambda _: everything)
+
+        if (generation := await self._written_as(write)) and after != before:
+            self._written[generation] = actor
+
+    async def _written_as(self, write: Callable[[], Awaitable[ClusterRecord]]) -> int:
         while True:
             try:
-                self._written.append((await write()).generation)
-                return
+                return (await write()).generation
             except Conflict:
-                return  # a write of which the answer was lost was made all the same
+                return 0  # a write of which the answer was lost was made all the same
             except StoreUnavailable:
                 await asyncio.sleep(0.1)
 
-    def _edits(self) -> Iterator[Edit]:
+    def _any_edit(self) -> edits.Edit:
         """What a user asks for; nothing may stay undone of it."""
-        kinds: list[Edit] = [_stopped, _started, _cycled, _cycled, _split, _healed]
-        kinds += [] if self._forgets else [_snapped, _snapped, self._reverted, self._snapshot_deleted]
-        for _ in range(self._chance.choice([1, 2, 3, 4])):
-            yield self._chance.choice(kinds)
+        kinds: list[edits.Edit] = [edits.stopped, edits.started, edits.cycled, edits.cycled, edits.split, edits.healed]
+        kinds += [] if self._forgets else [edits.snapped, edits.snapped, self._reverted, self._snapshot_deleted]
+        return self._chance.choice(kinds)
 
     def _reverted(self, record: ClusterRecord) -> ClusterRecord:
         """To the first snapshot that all hosts have."""
@@ -324,7 +346,9 @@ class Storm:
             assert not taken, f"host {host.name} took a snapshot twice for one request: {taken}"
         history = await self._store.history(CLUSTER)
         assert [of.generation for of in history] == list(range(1, record.generation + 1)), "a change is missing"
-        assert {*self._written} <= {of.generation for of in history}, "a change was answered and is lost"
+        made = {of.generation: of.actor for of in history}
+        lost = {generation: actor for generation, actor in self._written.items() if made.get(generation) != actor}
+        assert not lost, f"changes were answered and are lost, or are another's: {lost}"
         (*_, (_, last)) = documents(history)
         assert last == record.model_dump(mode="json", exclude={"generation"}), "the history does not lead to the record"
 
@@ -346,44 +370,19 @@ class Storm:
                 yield f"host {host.name} has snapshots {sorted(host.machine.snapshots)}, not {sorted(record.snapshots)}"
 
 
-def _stopped(record: ClusterRecord) -> ClusterRecord:
-    return changes.stopped(record, StopMode.DESTROY)
-
-
-def _started(record: ClusterRecord) -> ClusterRecord:
-    return changes.started(record)
-
-
-def _cycled(record: ClusterRecord) -> ClusterRecord:
-    running = frozenset(node for node, of in record.nodes.items() if of.power is WantedPower.RUNNING)
-    return changes.power_cycled(record, running, StopMode.DESTROY)
-
-
-def _snapped(record: ClusterRecord) -> ClusterRecord:
-    name = f"snap{record.snapshot_requests}"
-    return changes.with_snapshot(record, name, include_memory=False, quiesce=False)
-
-
-def _split(record: ClusterRecord) -> ClusterRecord:
-    request = partition_request(Sides(partition_a=NODES[:1], partition_b=NODES[1:]))
-    return with_fault(record, request, now=datetime.now(UTC))[0]
-
-
-def _healed(record: ClusterRecord) -> ClusterRecord:
-    return without_faults(record, record.faults)
-
-
 def main() -> int:
     """Run storms and tell of those that broke something."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--from", type=int, default=0, dest="first", help="the first seed")
     parser.add_argument("--seeds", type=int, default=100, help="how many")
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="write and rage for so long in each")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     directory = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     seeds = range(arguments.first, arguments.first + arguments.seeds)
     with directory as top, running_members(Path(top), arguments=FAST) as members, asyncio.Runner() as runner:
-        broken = [seed for seed in seeds if not _held(Storm(seed, members, Path(top, str(seed))), runner)]
+        storms = (Storm(seed, members, Path(top, str(seed)), arguments.soak) for seed in seeds)
+        broken = [storm.seed for storm in storms if not _held(storm, runner)]
     print(f"{len(broken)} of {arguments.seeds} broken: {broken}")
     return 1 if broken else 0
 

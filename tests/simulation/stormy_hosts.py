@@ -121,14 +121,14 @@ class StormyHost:
         self._local = LocalMachine(self.machine)
         self._works: dict[int, _Work] = {}
         self._wires = [Wire(member) for member in storm.members]
-        self._store = ""
+        self.store = ""
         self.clock_s = 0.0
         self._process: BaseProcess | None = None
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
         ports = [await wire.lay() for wire in self._wires]
-        self._store = "etcd://" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        self.store = "etcd://" + ",".join(f"127.0.0.1:{port}" for port in ports)
         self._server = await asyncio.start_unix_server(self._serve, self._directory / "machine")
 
     async def close(self) -> None:
@@ -144,7 +144,7 @@ class StormyHost:
             return
         machine, log = self._directory / "machine", self._directory / "log"
         post = Post(
-            self.name, HOSTS.index(self.name), self._store, self._directory / "state", machine, log, self.clock_s
+            self.name, HOSTS.index(self.name), self.store, self._directory / "state", machine, log, self.clock_s
         )
         self._process = _PROCESSES.Process(target=serve, args=(post,), daemon=True)
         self._process.start()
@@ -193,7 +193,7 @@ class StormyHost:
                 await self._require_right(arguments[0], undoing=named["undoing"])
             elif verb == "step":
                 work = self._works[arguments[0]]
-                await self._require_right(work.action, undoing=work.undoing)
+                await self._require_right(work.action, undoing=work.undoing or named["finishing"])
             answer = await getattr(self._local, verb)(*arguments, **named)
             if verb == "begin":
                 self._works[answer] = _Work(arguments[0], named["undoing"], process)

@@ -20,11 +20,11 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningEt
         yield running
 
 
-@pytest.mark.parametrize("seed", [1, 2, 5, 11])
+@pytest.mark.parametrize(("seed", "duration_s"), [(2, None), (5, None), (11, None), (1, 10.0)])
 async def test_after_a_storm_all_is_as_wanted_and_no_act_was_done_twice(
-    seed: int, members: list[RunningEtcd], tmp_path: Path
+    seed: int, duration_s: float | None, members: list[RunningEtcd], tmp_path: Path
 ) -> None:
-    storm = Storm(seed, members, tmp_path)
+    storm = Storm(seed, members, tmp_path, duration_s)
     try:
         await storm.run()
     except AssertionError as error:

@@ -36,9 +36,18 @@ _OPTIONS = (
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )
 _ELSEWHERE = frozenset(
-    {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN}
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.CANCELLED,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.INTERNAL,
+    }
 )
-"""With these another member is asked: this one is away, has no leader, or is shutting down."""
+"""With these another member is asked: this one is away, has no leader, is shutting down, or was too slow.
+
+gRPC says INTERNAL of a stream whose time was over before it was begun (cygrpc, `initiate_stream_stream`).
+"""
 
 _WITH_A_LEADER = ("hasleader", "true")
 """A member that was cut off from the others would go on to follow, and never hear of a change."""

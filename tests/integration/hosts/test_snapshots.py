@@ -7,6 +7,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,12 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def controllers(hosts: Hosts, logs: Path) -> Iterator[dict[int, OnHost]]:
+    with running_over(hosts, logs) as running:
+        yield running
+
+
+@contextmanager
+def running_over(hosts: Hosts, logs: Path) -> Iterator[dict[int, OnHost]]:
     """The controllers of all hosts, and the cluster running."""
     for host in hosts.hosts:
         host.run("mount", "-t", "tmpfs", "-o", "mode=0755", "images", str(IMAGE.parent))

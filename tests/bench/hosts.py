@@ -1,0 +1,37 @@
+"""One cluster over three hosts: how long all of its nodes stand still for a coherent snapshot."""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.figure import Figure, median_figure
+from tests.integration.hosts.test_snapshots import CLUSTER, running_over, vmcluster
+from tests.lab import WORK_DIR
+from tests.lab.hosts import running_hosts
+
+HOSTS = 3
+SNAPSHOTS = 7
+
+
+async def measure() -> Sequence[Figure]:
+    """The longest pause of any host, for disks; their machines sit in the firmware."""
+    return await asyncio.to_thread(_measured)
+
+
+def _measured() -> Sequence[Figure]:
+    with (
+        tempfile.TemporaryDirectory(dir=WORK_DIR) as directory,
+        running_hosts(HOSTS, Path(directory), None) as hosts,
+        running_over(hosts, Path(directory)),
+    ):
+        pauses = [_pause_s(vmcluster(hosts[2], *_create, f"s{n}", "-o", "json").stdout) for n in range(SNAPSHOTS)]
+    return [median_figure(f"coherent pause over {HOSTS} hosts, disks", pauses, limit=0.3)]
+
+
+_create = ("snapshot", "create", CLUSTER)
+
+
+def _pause_s(answer: str) -> float:
+    return float(json.loads(answer)["pause_s"])
