@@ -71,7 +71,7 @@ async def _change_s(session: Session, service: WatchProcess, number: int) -> flo
         datetime.fromisoformat(of["timestamp"]).timestamp() - float(of["duration_s"])
         for of in service.logged("action")[before:]
     ]
-    return min(begins) - began_s
+    return min(begin for begin in begins if begin > began_s) - began_s
 
 
 async def _idle(service: WatchProcess, etcd: RunningEtcd) -> Sequence[Figure]:
