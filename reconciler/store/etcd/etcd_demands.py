@@ -148,7 +148,7 @@ class EtcdDemandWatch:
         is_changed = False
         for event in events:
             known = self._known
-            if event.kv.key.startswith(keys.HEADS) and event.kv.version <= 1:  # a new record, or none any more
+            if event.kv.key.startswith(keys.HEADS) and event.kv.version <= 1:  # a new record, or none
                 self.say(keys.name_in(event.kv.key, keys.HEADS), said=False)
             changes = known.delete(event.kv.key) if event.type == event.DELETE else known.put(event.kv)
             is_changed = changes or is_changed
