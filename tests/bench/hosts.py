@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.figure import Figure, median_figure
+from tests.integration.bed import BASE_IMAGE
 from tests.integration.hosts.test_snapshots import CLUSTER, running_over, vmcluster
 from tests.lab import WORK_DIR
 from tests.lab.hosts import running_hosts
@@ -23,7 +24,7 @@ async def measure() -> Sequence[Figure]:
 def _measured() -> Sequence[Figure]:
     with (
         tempfile.TemporaryDirectory(dir=WORK_DIR) as directory,
-        running_hosts(HOSTS, Path(directory), None) as hosts,
+        running_hosts(HOSTS, Path(directory), BASE_IMAGE.parent) as hosts,
         running_over(hosts, Path(directory)),
     ):
         pauses = [_pause_s(vmcluster(hosts[2], *_create, f"s{n}", "-o", "json").stdout) for n in range(SNAPSHOTS)]
