@@ -1,21 +1,30 @@
 """From a message to the line that decided it: `python -m tests.where 'what was said'`, best first.
 
 A text of the source fits where all its fixed parts stand in the message, in their order; the more of the message it
-accounts for, the better. Commands and options are left out, as each front end spells them in its own words.
+accounts for, the better. Commands and options are omitted, as each front end spells them in its own words. Where no
+text fits as a whole, because the message was cut or is a piece of one, those that share most words with it in a row
+are listed. A code of an error, such as HOST_LOST, leads to everything that answers with it.
 """
 
 import ast
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
+from reconciler.errors import CLASSES
 from tests.manual import ROOT
 
 SHOWN = 5
+CODES = {code.value: frozenset({code.name, of.__name__}) for code, of in CLASSES.items()}
+"""The names by which the source speaks of each code."""
+
 _LEAST = 10
 """Characters that are fixed in a text: what is shorter fits by chance."""
+_LEAST_SHARED = 20
+"""The same of words in a row."""
 
 _TO_FILL = re.compile(r"\{[a-z_]*\}")
 """Where `str.format` puts a value."""
@@ -34,14 +43,39 @@ class Place:
 
 
 def places(message: str) -> list[Place]:
-    """The places whose texts fit a message, the best first."""
+    """The places whose texts fit a message, the best first; for the code of an error, those that answer with it."""
+    if message in CODES:
+        return sorted(_answering_with(CODES[message]))
     said = _plain(message)
-    found = {
-        Place(-score, file, line, function)
-        for file, line, function, parts in _texts()
-        if (score := _score(parts, said)) >= _LEAST
-    }
-    return sorted(found)
+    return _scored(said, _score) or _scored(said, _shared)
+
+
+def _scored(said: str, score: Callable[[Sequence[str], str], int]) -> list[Place]:
+    found = {Place(-score(parts, said), file, line, function) for file, line, function, parts in _texts()}
+    return sorted(place for place in found if -place.rest >= _LEAST)
+
+
+def _shared(parts: Sequence[str], said: str) -> int:
+    """How long the longest run of words is that the message shares with one of the parts."""
+    return next((len(run) for run in _runs(said) if any(run in part for part in parts)), 0)
+
+
+@cache
+def _runs(said: str) -> tuple[str, ...]:
+    """All runs of words in a message that are long enough, the longest first."""
+    words = said.split()
+    found = (" ".join(words[start:end]) for start in range(len(words)) for end in range(start + 1, len(words) + 1))
+    return tuple(sorted((run for run in found if len(run) >= _LEAST_SHARED), key=len, reverse=True))
+
+
+def _answering_with(names: frozenset[str]) -> Iterator[Place]:
+    """Where one of these classes of errors, or their code, is used; not where it is imported or defined."""
+    for file, tree in _sources():
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                for node in ast.walk(function):
+                    if getattr(node, "id", None) in names or getattr(node, "attr", None) in names:
+                        yield Place(0, file, getattr(node, "lineno", 0), function.name)
 
 
 def _score(parts: Sequence[str], said: str) -> int:
@@ -61,12 +95,13 @@ def _plain(text: str) -> str:
 
 @cache
 def _texts() -> tuple[tuple[str, int, str, tuple[str, ...]], ...]:
+    return tuple((file, *found) for file, tree in _sources() for found in _texts_of(tree, Path(file).stem))
+
+
+@cache
+def _sources() -> tuple[tuple[str, ast.Module], ...]:
     files = sorted((ROOT / "reconciler").rglob("*.py"))
-    return tuple(
-        (file.relative_to(ROOT).as_posix(), line, function, parts)
-        for file in files
-        for line, function, parts in _texts_of(ast.parse(file.read_text(encoding="utf-8")), file.stem)
-    )
+    return tuple((file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))) for file in files)
 
 
 def _texts_of(node: ast.AST, function: str) -> Iterator[tuple[int, str, tuple[str, ...]]]:

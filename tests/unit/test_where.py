@@ -55,6 +55,19 @@ def test_every_refusal_of_a_topology_leads_somewhere(error: Path) -> None:
     assert places(problem), problem
 
 
+@pytest.mark.parametrize(
+    ("piece", "place"),
+    [
+        ("disk vda can grow only while the node runs or is off, and the no…", "reconciler/plan/growth.py"),
+        ("pulls a node's only cable", "reconciler/faults/validate.py"),
+        ("HOST_LOST", "reconciler/controller/part_report.py"),
+        ("FAULT_NOT_FOUND", "reconciler/usecases/network_faults.py"),
+    ],
+)
+def test_a_piece_of_a_message_and_a_code_lead_there_too(piece: str, place: str) -> None:
+    assert place in [found.file for found in places(piece)]
+
+
 def test_places_are_printed_the_best_first(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["no sign of life since its start 7 s ago: nothing on its console, no login (look at `x`)"]) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith("reconciler/health/no_login.py:")
