@@ -21,6 +21,7 @@ BRIDGE = "vb-joined"
 TAP = "vmc-guest"
 GATEWAY = "192.168.77.1"
 PORT = 7000
+IPV6 = "fd88::"
 _COUNTER = "crossed"
 
 
@@ -38,18 +39,23 @@ def guest_mac(number: int) -> str:
     return f"52:00:00:00:00:{number:02x}"
 
 
-def tunnel(number: int, *others: int) -> Tunnel:
-    """The tunnel of a host, to some others."""
+def tunnel(number: int, *others: int, network: str = "10.88.0.", mtu: int = 1450) -> Tunnel:
+    """The tunnel of a host, to some others, over the network that the hosts are on."""
     return Tunnel(
         vni=77,
         port=4789,
-        local=f"10.88.0.{number}",
-        peers=tuple(sorted(f"10.88.0.{other}" for other in others)),
-        mtu=1450,
+        local=f"{network}{number}",
+        peers=tuple(sorted(f"{network}{other}" for other in others)),
+        mtu=mtu,
         bridge=BRIDGE,
         gateway=GATEWAY,
         own_address=own_address(number),
     )
+
+
+def tunnel_over_ipv6(number: int, *others: int) -> Tunnel:
+    """The same over another network that the hosts are on."""
+    return tunnel(number, *others, network=IPV6, mtu=1430)
 
 
 def network(joined: Tunnel | None) -> Network:
@@ -79,6 +85,12 @@ def remove_bridge() -> None:
 
 def set_to(number: int, *others: int) -> None:
     asyncio.run(set_tunnel(CLUSTER, network(tunnel(number, *others))))
+
+
+def set_to_over_ipv6(number: int, *others: int) -> None:
+    """The same, after the host has its address there."""
+    _ip(f"address replace {IPV6}{number}/64 dev uplink nodad")
+    asyncio.run(set_tunnel(CLUSTER, network(tunnel_over_ipv6(number, *others))))
 
 
 def take_apart() -> None:

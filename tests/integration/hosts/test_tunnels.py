@@ -123,6 +123,26 @@ def test_what_is_damaged_is_seen_and_set_again(joined: Hosts, damage: str) -> No
     comes_to_reach(host, bridges.guest_address(2))
 
 
+def test_hosts_that_know_each_other_by_ipv6_are_joined_as_well_and_changed_over_while_guests_run(joined: Hosts) -> None:
+    others = {number: tuple(other for other in NUMBERS if other != number) for number in NUMBERS}
+    for number in NUMBERS:
+        on(joined[number], "set_to_over_ipv6", number, *others[number])
+    for number in NUMBERS:
+        assert seen(joined[number]) == bridges.tunnel_over_ipv6(number, *others[number])
+        for other in NUMBERS:
+            comes_to_reach(joined[number], bridges.guest_address(other))
+            comes_to_reach(joined[number], bridges.guest_address(other), *IN_GUEST)
+        assert neighbour(joined[number], bridges.GATEWAY) == f"52:54:00:00:00:{number:02x}"
+    host = joined[1]
+    host.run("bridge", "fdb", "delete", "00:00:00:00:00:00", "dev", PORT_NAME, "dst", f"{bridges.IPV6}2")
+    assert seen(host) != bridges.tunnel_over_ipv6(1, 2, 3)
+    on(host, "set_to_over_ipv6", 1, 2, 3)
+    assert seen(host) == bridges.tunnel_over_ipv6(1, 2, 3)
+    for number in NUMBERS:
+        on(joined[number], "set_to", number, *others[number])
+    comes_to_reach(host, bridges.guest_address(2), *IN_GUEST)
+
+
 def test_a_tunnel_that_is_not_wanted_leaves_nothing(joined: Hosts) -> None:
     host = joined[1]
     on(host, "take_apart")
