@@ -1,11 +1,9 @@
 """The whole error tree.
 
-An error is raised where its cause is known and becomes an answer in exactly one place
-(`reconciler.usecases.envelope`). Its message says what failed, on which node, and what to do about it.
-
-Two questions decide an error's type. Its *code* is what a caller branches on. Whether it is *terminal* is
-what the controller branches on: a terminal error ends a wait at once, because the next round cannot
-succeed either; any other error is retried with growing delay until the caller's time is up.
+An error is raised where its cause is known and becomes an answer in exactly one place (`reconciler.usecases.envelope`).
+Its message says what failed, on which node, and what to do about it. Its *code* is what a caller branches on. A
+*terminal* error ends a wait at once, because the controller's next round cannot succeed either; any other is retried
+with growing delay until the caller's time is up.
 """
 
 from collections.abc import Iterable, Mapping
@@ -142,6 +140,13 @@ class ImageNotFound(ClusterError):
     """A base image, kernel or initrd that a topology names is missing, unreadable or of the wrong format."""
 
     code = ErrorCode.IMAGE_NOT_FOUND
+
+
+class ImageUnderWay(ImageNotFound):
+    """A base image is being fetched from another host."""
+
+    terminal = False
+    recoverable = True
 
 
 class SnapshotNotFound(ClusterError):
@@ -297,9 +302,6 @@ class OperationFailed(ClusterError):
     recoverable = True
 
 
-# The guests.
-
-
 class SshTimeout(ClusterError):
     """A node did not accept an SSH login in time."""
 
@@ -335,9 +337,6 @@ class GuestPaused(ClusterError):
 
     code = ErrorCode.GUEST_PAUSED
     recoverable = True
-
-
-# The outcome of a whole operation.
 
 
 class PartialFailure(ClusterError):

@@ -12,6 +12,7 @@ import structlog
 
 from reconciler.act.outcome import Checkpoint
 from reconciler.controller.healers import start_fault_watcher, start_healer
+from reconciler.controller.image_exchange import ImageExchange
 from reconciler.controller.inline_controller import Controller
 from reconciler.controller.round import Rounds
 from reconciler.controller.side_files import remove_side_files
@@ -68,6 +69,7 @@ class Runtime:
         self.ssh = SshPool()
         self.clean_kernels = CleanKernels()
         self.links = LinkDriver(settings.firewall)
+        self.images = ImageExchange(self.store, settings)
         self.rounds = Rounds(
             self.store,
             self.libvirt,
@@ -78,6 +80,7 @@ class Runtime:
             checkpoint,
             partial(remove_side_files, settings),
             settings.console_log_mb * 1024 * 1024,
+            self.images,
         )
         self.controller = Controller(self.store, self.rounds, self.lease(), self.host_lease())
         self.visits = Visits(self.store, self.controller)
@@ -137,6 +140,7 @@ class Runtime:
     async def __aexit__(self, *_: object) -> None:
         if self._kernel is not None:
             self._kernel.close()
+        await self.images.close()
         await self.ssh.close()
         self.libvirt.close()
         await self.store.close()

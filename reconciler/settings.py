@@ -193,6 +193,13 @@ class Settings(Frozen):
         description="Labels of this host, which `placement` of a topology can ask for; in the environment "
         "`KEY=VALUE,KEY=VALUE`.",
     )
+    host_image_port: int = Field(
+        default=4790,
+        ge=0,
+        le=65_535,
+        description="TCP port at `host_address` on which `vmcluster watch` gives disk images to the other hosts of the "
+        "store; 0 gives none, and fetches none.",
+    )
     host_read_roots: Directories = Field(
         default=None,
         description="Directories from which builds, kernels and files may be read. Unset: for tools the client's "

@@ -95,11 +95,13 @@ def status_of_failed_round(
     record: ClusterRecord, obstacle: Obstacle, before: RecordStatus | None, now: datetime
 ) -> RecordStatus:
     """The status of a round that could not observe the host: everything is Unknown, and nothing was done."""
+    fetching = obstacle.code is ErrorCode.IMAGE_NOT_FOUND and not obstacle.terminal
+    reason = "FetchingImage" if fetching else NOT_OBSERVED
     verdicts = [
         Condition(
             type=kind,
             status=ConditionStatus.UNKNOWN,
-            reason=NOT_OBSERVED,
+            reason=reason,
             message=obstacle.message,
             last_transition=now,
         )

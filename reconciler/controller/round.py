@@ -17,6 +17,7 @@ from reconciler.controller.conditions import not_looked_at, obstacle_of, status_
 from reconciler.controller.decision import Decision, decided, is_drift
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.faults_without_store import RememberedFaults
+from reconciler.controller.image_exchange import ImageExchange
 from reconciler.controller.journal import EventJournal, OnEvent, no_observer
 from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
 from reconciler.controller.part_report import (
@@ -76,6 +77,7 @@ class Rounds:
         checkpoint: Checkpoint = lambda _name: None,
         remove_side_files: Callable[[str], None] = lambda _cluster: None,
         console_limit_bytes: int = CONSOLE_LIMIT_BYTES,
+        images: ImageExchange | None = None,
     ) -> None:
         self.host = store.own_host
         self._store = store
@@ -91,6 +93,7 @@ class Rounds:
         self._checkpoint = checkpoint
         self._remove_side_files = remove_side_files
         self._console_limit_bytes = console_limit_bytes
+        self._images = images
         self._stopping = False
         self.remembered = RememberedFaults()
 
@@ -206,6 +209,8 @@ class Rounds:
             return RoundResult(view.whole.generation, gone=True, spans=True)
         try:
             view = await self.parts.joined(view)
+            if self._images is not None:
+                await self._images.require(view.record)
             decision = await self._decide(view, foreseen)
             if decision.view.hosts is not None:
                 self.remembered.note(decision.view.record)

@@ -72,6 +72,7 @@ async def _join(runtime: Runtime, stack: AsyncExitStack) -> None:
         return
     with suppress(StoreUnavailable):  # the service waits until that is over
         await runtime.store.membership().enter()
+    await stack.enter_async_context(runtime.images.giving())
     reporting = asyncio.create_task(keep_reported(runtime))
     stack.push_async_callback(_ended, reporting)
 

@@ -41,6 +41,8 @@ class HostReport(Frozen):
         default={}, description="By feature, such as netem: empty if it works, otherwise what the host says."
     )
     images: tuple[HostImage, ...] = Field(default=(), description="Disk images, by path.")
+    image_port: int = Field(default=0, description="Port at `address` that other hosts fetch images from; 0 for none.")
+    image_key: str = Field(default="", description="The public key that other hosts know this one by as they do that.")
     ssh_public_key: str = Field(default="", description="The public key that its controller logs in to nodes with.")
     libvirt_uri: str = Field(default="", description="Its libvirt.")
     labels: dict[str, str] = Field(default={}, description="`host_labels` in its configuration.")

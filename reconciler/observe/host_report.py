@@ -21,10 +21,16 @@ from reconciler.settings import Settings
 FEATURES = (NETEM, NFT_BRIDGE, VXLAN)
 
 
-async def observe_host_report(settings: Settings, name: str, public_key: str, used: Iterable[Path] = ()) -> HostReport:
-    """The report of this host under a name; `used` are images outside of the usual directories."""
+async def observe_host_report(
+    settings: Settings, name: str, public_key: str, used: Iterable[Path] = (), image_port: int = 0
+) -> HostReport:
+    """The report of this host under a name.
+
+    `used` are images outside of the usual directories; all are given to other hosts at `image_port`, if there is one.
+    """
     verdict = await probe_kvm(settings.state_dir)
     images = await _images(settings, used)
+    image_key = await asyncio.to_thread(own_image_key, settings)
     complaints = await together(*map(_complaint, FEATURES))
     disk_bytes, free_bytes = await asyncio.to_thread(_disk, settings.overlay_dir)
     return HostReport(
@@ -39,15 +45,42 @@ async def observe_host_report(settings: Settings, name: str, public_key: str, us
         virt_timings=_timings(verdict),
         features={feature.name: told for feature, told in zip(FEATURES, complaints, strict=True)},
         images=images,
+        image_port=image_port,
+        image_key=image_key,
         ssh_public_key=public_key,
         libvirt_uri=settings.libvirt_uri,
         labels=settings.host_labels,
     )
 
 
+def exchanges_images(settings: Settings) -> bool:
+    """Whether this host gives images to others of its store, and fetches them."""
+    return bool(settings.own_host and settings.host_address and settings.host_image_port)
+
+
+def image_key_path(settings: Settings) -> Path:
+    """The private key by which other hosts know this one."""
+    return settings.state_dir / "host_key"
+
+
+def own_image_key(settings: Settings) -> str:
+    """The public half of that key, which is made at the first call; empty where no images are exchanged. Blocking."""
+    if not exchanges_images(settings):
+        return ""
+    from reconciler.guest.keys import generate_client_key  # noqa: PLC0415  asyncssh: only where it is used
+
+    return generate_client_key(image_key_path(settings), comment=settings.own_host)
+
+
 def digest_of_image(settings: Settings, path: Path) -> str:
     """The digest of an image's content, as a report has it. Blocking. Raises `OSError`."""
     return ImageDigests(settings.state_dir).digest(path)
+
+
+def path_of_image(settings: Settings, directory: Path, digest: str) -> Path | None:
+    """The image directly in a directory that has a digest; None if there is none. Blocking."""
+    images = ImageDigests(settings.state_dir).images(directory, ())
+    return next((image.path for image in images if image.digest == digest and image.path.parent == directory), None)
 
 
 async def _images(settings: Settings, used: Iterable[Path]) -> tuple[HostImage, ...]:

@@ -1,6 +1,6 @@
 """Why a host cannot take a node. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
 from reconciler.model.host import HostRecord, HostUse
 from reconciler.model.record import NodeSpec
@@ -12,8 +12,13 @@ Memory is counted in full.
 """
 
 
-def obstacles(node: NodeSpec, host: HostRecord, used: HostUse, labels: Mapping[str, str]) -> Iterator[str]:
-    """Everything about a host that keeps a node off it, given what its other nodes may use."""
+def obstacles(
+    node: NodeSpec, host: HostRecord, used: HostUse, labels: Mapping[str, str], offered: Set[str] = frozenset()
+) -> Iterator[str]:
+    """Everything about a host that keeps a node off it, given what its other nodes may use.
+
+    The images with digests that are `offered` can be fetched from other hosts.
+    """
     if host.cordoned:
         yield "it is cordoned"
     if not host.alive:
@@ -23,7 +28,7 @@ def obstacles(node: NodeSpec, host: HostRecord, used: HostUse, labels: Mapping[s
     if node.virt_type is VirtType.KVM and not host.kvm_usable:
         yield "KVM does not work there"
     yield from _shortages(node, host, used)
-    yield from _image_troubles(node, host)
+    yield from _image_troubles(node, host, offered)
 
 
 def _missing_labels(host: HostRecord, labels: Mapping[str, str]) -> Iterator[str]:
@@ -46,14 +51,20 @@ def _shortages(node: NodeSpec, host: HostRecord, used: HostUse) -> Iterator[str]
         yield f"{needed_bytes >> 20} MiB of disk are needed and {host.disk_free_bytes >> 20} are free"
 
 
-def _image_troubles(node: NodeSpec, host: HostRecord) -> Iterator[str]:
+def lacks_image(node: NodeSpec, host: HostRecord) -> bool:
+    """Whether a host has no file that it knows of at the place of a node's base image."""
+    return bool(node.base_image.digest) and all(of.path != node.base_image.path for of in host.images)
+
+
+def _image_troubles(node: NodeSpec, host: HostRecord, offered: Set[str]) -> Iterator[str]:
     """A record from before images had a digest asks for none."""
     image = node.base_image
     if not image.digest:
         return
     there = next((of for of in host.images if of.path == image.path), None)
     if there is None:
-        yield f"it has no image {image.path} ({_short(image.digest)})"
+        if not host.image_key or image.digest not in offered:
+            yield f"it has no image {image.path} ({_short(image.digest)})"
     elif there.digest != image.digest:
         yield f"its {image.path} has another content ({_short(there.digest)}, not {_short(image.digest)})"
 

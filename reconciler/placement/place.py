@@ -7,7 +7,7 @@ from reconciler.errors import PlacementRefused
 from reconciler.model.host import HostRecord, HostUse
 from reconciler.model.placement import PlacementPolicy, PlacementStrategy
 from reconciler.model.record import ClusterRecord, NodeSpec
-from reconciler.placement.fitness import obstacles
+from reconciler.placement.fitness import lacks_image, obstacles
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,14 @@ class Situation:
     """What hosts there are, and what is on them already.
 
     `present` says where the cluster's nodes are now, by node; `used` is what is on each host besides this cluster.
+    Images with digests that are `offered` can be fetched by hosts that lack them.
     """
 
     hosts: Mapping[str, HostRecord]
     present: Mapping[str, str] = field(default_factory=dict)
     used: Mapping[str, HostUse] = field(default_factory=dict)
     home: str = ""
+    offered: frozenset[str] = frozenset()
 
 
 def place(nodes: Mapping[str, NodeSpec], policy: PlacementPolicy, now: Situation) -> dict[str, Placement]:
@@ -96,7 +98,7 @@ def _choose(
     labels = {} if node.host else policy.labels
     against = {
         host: [
-            *obstacles(node, now.hosts[host], uses.get(host, HostUse()), labels),
+            *obstacles(node, now.hosts[host], uses.get(host, HostUse()), labels, now.offered),
             *_apart(now.hosts, host, neighbours),
         ]
         for host in candidates
@@ -106,7 +108,7 @@ def _choose(
         told = "; ".join(f"{host}: {', '.join(reasons)}" for host, reasons in against.items())
         return f"node {name} fits on no host: {told or 'there are none'}"
     best = min(fitting, key=lambda host: _rank(host, policy, now.hosts[host], uses, neighbours))
-    return Placement(best, _reason(name, node, policy, now, len(fitting)))
+    return Placement(best, _reason(name, node, best, policy, now, len(fitting)))
 
 
 def _apart(hosts: Mapping[str, HostRecord], host: str, neighbours: Mapping[str, str]) -> list[str]:
@@ -130,7 +132,7 @@ def _rank(
     return sign * siblings, -sign * left_mb, host
 
 
-def _reason(name: str, node: NodeSpec, policy: PlacementPolicy, now: Situation, fitting: int) -> str:
+def _reason(name: str, node: NodeSpec, host: str, policy: PlacementPolicy, now: Situation, fitting: int) -> str:
     present = now.present.get(name, "")
     if node.host:
         why = "the topology names it"
@@ -139,6 +141,8 @@ def _reason(name: str, node: NodeSpec, policy: PlacementPolicy, now: Situation, 
         word = "packed on few hosts" if policy.strategy is PlacementStrategy.PACK else "spread over the hosts"
         labels = ", ".join(f"{key}={value}" for key, value in policy.labels.items())
         why = f"{word}{f' with {labels}' if labels else ''}; {among}"
+    if lacks_image(node, now.hosts[host]):
+        why = f"{why}; it fetches {node.base_image.path} first"
     if not present:
         return why
     state = "its disks stay there" if present in now.hosts else "that host was forgotten with its disks"

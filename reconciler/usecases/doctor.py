@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from reconciler.concurrency import together
 from reconciler.errors import ClusterError
-from reconciler.files.roots import DISK_DIR
+from reconciler.files.roots import DISK_DIR, IMAGE_DIR
 from reconciler.host import checks
 from reconciler.host.checks import RequiredDirectory
 from reconciler.model.examination import CheckResult, Examination, Repair, failed, ok, warning
@@ -104,13 +104,14 @@ def _check_own(name: str, hosts: Mapping[str, HostRecord]) -> CheckResult:
 
 
 def _check_images(name: str, hosts: Mapping[str, HostRecord]) -> Iterator[CheckResult]:
-    """Images that most others have under a name, and this host has not, or with another content."""
+    """Images that others have under a name, and this host has with another content, or lacks and cannot fetch."""
     if name not in hosts:
         return
     own = {image.path: image.digest for image in hosts[name].images}
     for path in sorted({image.path for host in hosts.values() for image in host.images}):
         theirs = {image.digest for of in hosts.values() if of.name != name for image in of.images if image.path == path}
-        if theirs and own.get(path) not in theirs:
+        fetched = path not in own and hosts[name].image_key and path.parent == IMAGE_DIR
+        if theirs and own.get(path) not in theirs and not fetched:
             told = "has another content than on other hosts" if path in own else "is on other hosts only"
             remedy = "copy it from one of them: nodes that need it are placed there only"
             yield warning("image", f"{path} {told}", remedy)

@@ -97,7 +97,7 @@ async def own_report(runtime: Runtime, name: str) -> HostReport:
         public_key = await asyncio.to_thread(read_public_key, runtime.settings.ssh_key_path)
     except PublicKeyUnusable:
         public_key = ""
-    return await observe_host_report(runtime.settings, name, public_key, images)
+    return await observe_host_report(runtime.settings, name, public_key, images, runtime.images.port)
 
 
 def _info(host: HostRecord, records: Iterable[ClusterRecord], use: HostUse, home: str) -> HostInfo:

@@ -6,7 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from reconciler.errors import PlacementRefused
+from reconciler.files.roots import IMAGE_DIR
 from reconciler.model.choices import StopMode
+from reconciler.model.host import HostImage, HostRecord, HostReport
 from reconciler.model.record import ClusterRecord, ClusterSpec
 from reconciler.observe.host_report import digest_of_image
 from reconciler.placement.place import Placement, Situation, place, uses_by_host
@@ -30,10 +32,12 @@ async def placed(
         return _with_hosts(spec, _as_before(before)), {}
     home = await runtime.store.home_host()
     spec = await asyncio.to_thread(_with_digests, runtime, spec)
+    hosts = await _with_own_images(runtime, spec, hosts)
     others = [record for record in await readable_records(runtime.store) if record.cluster_name != cluster]
     known = _as_before(before)
     present = {name: host or home for name, host in known.items()}
-    placements = place(spec.nodes, spec.placement, Situation(hosts, present, uses_by_host(others, home), home))
+    now = Situation(hosts, present, uses_by_host(others, home), home, _offered(spec, hosts))
+    placements = place(spec.nodes, spec.placement, now)
     written = {name: known[name] if of.kept else of.host for name, of in placements.items()}  # none where it is at home
     return _with_hosts(spec, written), placements
 
@@ -64,6 +68,34 @@ async def where_they_are(runtime: Runtime, spec: ClusterSpec, behind: ClusterRec
             hint="name the `host` of each node in the topology, and adopt the cluster again",
         )
     return _with_hosts(spec, found)
+
+
+async def _with_own_images(runtime: Runtime, spec: ClusterSpec, hosts: dict[str, HostRecord]) -> dict[str, HostRecord]:
+    """The hosts, of which this one has told of the base images that it was just seen to have."""
+    own = hosts.get(runtime.settings.own_host)
+    told = {image.path: image.digest for image in own.images} if own else {}
+    images_used = (node.base_image for node in spec.nodes.values())
+    seen = {image.path: image.digest for image in images_used if image.digest}
+    if own is None or all(told.get(path) == digest for path, digest in seen.items()):
+        return hosts
+    others = [image for image in own.images if image.path not in seen]
+    fresh = await asyncio.to_thread(lambda: [_image_here(path, digest) for path, digest in seen.items()])
+    images = tuple(sorted([*others, *fresh], key=lambda of: of.path))
+    report = HostReport.model_validate(own.model_dump(include=set(HostReport.model_fields)) | {"images": images})
+    await runtime.store.put_host(report)
+    return {**hosts, own.name: own.model_copy(update={"images": images})}
+
+
+def _image_here(path: Path, digest: str) -> HostImage:
+    return HostImage(path=path, digest=digest, size_bytes=path.stat().st_size)
+
+
+def _offered(spec: ClusterSpec, hosts: Mapping[str, HostRecord]) -> frozenset[str]:
+    """The digests of base images that hosts without them can fetch: of those directly in the directory for images."""
+    giving = [host for host in hosts.values() if host.alive and host.address and host.image_port]
+    given = {image.digest for host in giving for image in host.images if image.path.parent == IMAGE_DIR}
+    images = (node.base_image for node in spec.nodes.values())
+    return frozenset(image.digest for image in images if image.path.parent == IMAGE_DIR and image.digest in given)
 
 
 def _as_before(before: ClusterRecord | None) -> dict[str, str]:

@@ -124,6 +124,10 @@ def test_an_image_is_meant_by_its_content() -> None:
         place(nodes(1, base_image=image), SPREAD, Situation(there))
     assert f"a: its {image.path} has another content (sha256:bbbb, not sha256:aaaa)" in refused.value.message
     assert f"b: it has no image {image.path} (sha256:aaaa)" in refused.value.message
+    there["b"] = host("b", images=(elsewhere,), image_key="ssh-ed25519 AAAA")
+    placed = place(nodes(1, base_image=image), SPREAD, Situation(there, offered=frozenset({"sha256:aaaa"})))
+    assert placed["n0"].host == "b"
+    assert placed["n0"].reason.endswith(f"; it fetches {image.path} first")
 
 
 def test_a_cluster_over_several_hosts_needs_an_address_of_each() -> None:

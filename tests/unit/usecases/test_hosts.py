@@ -120,11 +120,9 @@ async def test_nodes_are_placed_by_what_their_image_contains(shared: Runtime, tm
     assert (unplaced, placements) == (record.spec, {}), "no host has reported"
     await shared.store.membership().enter()
     await shared.store.put_host(await own_report(shared, "one"))
-    with pytest.raises(PlacementRefused, match=rf"one: it has no image {image} \(sha256:"):
-        await placed(shared, "lab", record.spec, None)
-    await shared.store.put(with_image(sample_record("other"), image), expected_generation=0, actor="test")
-    await shared.store.put_host(await own_report(shared, "one"))
     spec, _ = await placed(shared, "lab", record.spec, None)
+    (told,) = (await shared.store.hosts())["one"].images
+    assert (told.path, told.digest) == (image, spec.nodes["alpha"].base_image.digest), "it has told that at once"
     assert {node.host for node in spec.nodes.values()} == {"one"}
     assert spec.nodes["alpha"].base_image.digest.startswith("sha256:")
     again, kept = await placed(shared, "lab", record.spec, record)

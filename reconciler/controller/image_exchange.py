@@ -1,0 +1,193 @@
+"""Disk images that this host lacks are fetched from hosts that have them, and given to hosts that lack them.
+
+A fetch goes on in the background, so that nobody waits for it who does not need the image.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+
+from reconciler.errors import ClusterError, ImageUnderWay, OperationFailed, error_to_answer
+from reconciler.files.roots import IMAGE_DIR
+from reconciler.model.event import Cause, ClusterEvent, EventKind
+from reconciler.model.host import HostRecord
+from reconciler.model.record import ClusterRecord, ImageFile
+from reconciler.observe.host_report import exchanges_images, image_key_path, own_image_key, path_of_image
+from reconciler.settings import Settings
+from reconciler.store.protocol import Store
+
+log = structlog.get_logger(__name__)
+
+_SHORT_S = 3.0
+"""So long a round waits for an image, as small ones are there at once."""
+_TOLD_STEP = 10
+
+
+@dataclass(slots=True)
+class _Fetch:
+    """An image on its way, to the cluster that first asked for it."""
+
+    image: ImageFile
+    cluster: str
+    host: str = ""
+    done_bytes: int = 0
+    size_bytes: int = 0
+    told_percent: int = 0
+    wrong: set[str] = field(default_factory=set)
+    task: "asyncio.Task[None] | None" = None
+
+    @property
+    def percent(self) -> int:
+        return self.done_bytes * 100 // self.size_bytes if self.size_bytes else 0
+
+
+class ImageExchange:
+    """What this process gives and fetches."""
+
+    def __init__(self, store: Store, settings: Settings, directory: Path = IMAGE_DIR) -> None:
+        """Only images that are directly in `directory` are given or fetched."""
+        self._store = store
+        self._settings = settings
+        self._directory = directory
+        self._fetches: dict[str, _Fetch] = {}
+        self.port = 0
+        """Where this process gives images; 0 while it does not."""
+
+    async def require(self, part: ClusterRecord) -> None:
+        """Return if the images of this host's nodes are here, or no other host is known to have what is missing.
+
+        Otherwise they are fetched: raises `ImageUnderWay` with how far that is, until they are here.
+        """
+        if not exchanges_images(self._settings) or part.deletion is not None:
+            return
+        for image in await asyncio.to_thread(self._missing, part):
+            await self._have(image, part.cluster_name)
+
+    @asynccontextmanager
+    async def giving(self) -> AsyncIterator[None]:
+        """Give images to the other hosts of the store; where the port is taken, the log says so and none are given."""
+        if not exchanges_images(self._settings):
+            yield
+            return
+        from reconciler.host.image_transfer.image_service import ImageService  # noqa: PLC0415  asyncssh
+
+        await asyncio.to_thread(own_image_key, self._settings)
+        service = ImageService(image_key_path(self._settings), self._keys, self._find)
+        try:
+            self.port = await service.open(str(self._settings.host_address), self._settings.host_image_port)
+        except OperationFailed as error:
+            log.warning("images_not_given", cause=str(error))
+        try:
+            yield
+        finally:
+            self.port = 0
+            await service.close()
+
+    async def close(self) -> None:
+        """End what is being fetched; it goes on from there the next time."""
+        tasks = [of.task for of in self._fetches.values() if of.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _missing(self, part: ClusterRecord) -> list[ImageFile]:
+        """The images of a part that are not here, each once; those without a digest cannot be asked for."""
+        images = {node.base_image.path: node.base_image for node in part.spec.nodes.values()}
+        return [
+            image
+            for path, image in images.items()
+            if image.digest and path.parent == self._directory and not path.exists()
+        ]
+
+    async def _have(self, image: ImageFile, cluster: str) -> None:
+        fetch = self._fetches.setdefault(image.digest, _Fetch(image, cluster))
+        if fetch.task is None:
+            hosts = await self._store.hosts()
+            if not _sources(hosts, self._store.own_host, image.digest, fetch.wrong):
+                del self._fetches[image.digest]
+                return  # the round says that it is not found, as where there are no other hosts
+            fetch.task = asyncio.create_task(self._fetch(fetch))
+        await asyncio.wait({fetch.task}, timeout=_SHORT_S)
+        if not fetch.task.done():
+            raise ImageUnderWay(
+                f"Fetching image {image.path} from {fetch.host or 'another host'}… {fetch.percent} %",
+                hint="nothing is touched before it is here",
+            )
+        failure, fetch.task = fetch.task.exception(), None
+        if failure is None:
+            del self._fetches[image.digest]
+        elif isinstance(failure, Exception):
+            cause = error_to_answer(failure)
+            raise ImageUnderWay(f"Fetching image {image.path}… {fetch.percent} %; it goes on after: {cause}")
+
+    async def _fetch(self, fetch: _Fetch) -> None:
+        """Try each host that has the image; what one has sent, another need not send again."""
+        from reconciler.host.image_transfer.image_download import ImageSource, WrongContent, download  # noqa: PLC0415  asyncssh
+
+        failure: ClusterError | None = None
+        hosts = await self._store.hosts()
+        for host in _sources(hosts, self._store.own_host, fetch.image.digest, fetch.wrong):
+            size = next(of.size_bytes for of in host.images if of.digest == fetch.image.digest)
+            source = ImageSource(host.name, str(host.address), host.image_port, host.image_key, size)
+            fetch.host, fetch.size_bytes = host.name, size
+            try:
+                await download(
+                    fetch.image.path,
+                    fetch.image.digest,
+                    source,
+                    image_key_path(self._settings),
+                    lambda done: self._note(fetch, done),
+                )
+            except ClusterError as error:
+                failure = error
+                fetch.wrong |= {host.name} if isinstance(error, WrongContent) else set()
+                log.warning("image_not_fetched", image=str(fetch.image.path), host=host.name, cause=str(error))
+                continue
+            await self._tell(fetch, EventKind.ACTION_DONE, f"fetched from {host.name}")
+            return
+        if failure is not None:
+            raise failure
+
+    def _note(self, fetch: _Fetch, done_bytes: int) -> None:
+        fetch.done_bytes = done_bytes
+        if fetch.percent >= fetch.told_percent + _TOLD_STEP:
+            fetch.told_percent = fetch.percent
+            message = f"{fetch.percent} % fetched from {fetch.host}"
+            telling = asyncio.create_task(self._tell(fetch, EventKind.ACTION_ADVANCED, message))
+            telling.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    async def _tell(self, fetch: _Fetch, kind: EventKind, message: str) -> None:
+        event = ClusterEvent(
+            cluster_name=fetch.cluster,
+            at=datetime.now(UTC),
+            kind=kind,
+            subject=f"FetchImage {fetch.image.path.name}",
+            message=message,
+            cause=Cause.CHANGE,
+            host=self._store.own_host,
+        )
+        try:
+            await self._store.add_events([event])
+        except ClusterError as error:
+            log.warning("events_lost", cluster=fetch.cluster, cause=str(error))
+
+    async def _keys(self) -> Iterable[str]:
+        return [host.image_key for host in (await self._store.hosts()).values()]
+
+    def _find(self, digest: str) -> Path | None:
+        return path_of_image(self._settings, self._directory, digest)
+
+
+def _sources(hosts: Mapping[str, HostRecord], own: str, digest: str, wrong: set[str]) -> list[HostRecord]:
+    """The hosts that are alive and give that image, without those that sent something `wrong` under its digest."""
+    able = [of for of in hosts.values() if of.alive and of.address and of.image_port]
+    return [
+        of
+        for of in able
+        if of.name != own and of.name not in wrong and any(image.digest == digest for image in of.images)
+    ]

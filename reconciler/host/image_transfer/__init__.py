@@ -1,0 +1,1 @@
+"""How hosts that share a store hand each other disk images."""
