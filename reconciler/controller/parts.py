@@ -9,7 +9,7 @@ from reconciler.controller.round_input import RoundInput
 from reconciler.controller.tunnel_lookup import Tunnels
 from reconciler.desired.part import part_of
 from reconciler.desired.tunnels import with_tunnel
-from reconciler.errors import ErrorCode
+from reconciler.errors import ErrorCode, OperationFailed
 from reconciler.host.disks.manifests import read_manifests
 from reconciler.host.open_connections import has_open_connection
 from reconciler.model.document import ClusterDocument, Power, Unknown
@@ -89,6 +89,11 @@ class Parts:
         here = await self.nodes_here(record)
         home = self._home or "a forgotten host"
         return {name: node.host or home for name, node in record.spec.nodes.items() if name not in here}
+
+    async def require_console_here(self, record: ClusterRecord, node: str) -> None:
+        """Raise `OperationFailed` for a node whose console is on another host, where it is read."""
+        if host := (await self.nodes_elsewhere(record)).get(node):
+            raise OperationFailed(f"its console is on {host}", node=node, hint="ask there")
 
     async def faults_everywhere(
         self, record: ClusterRecord, seen: tuple[NetFaultInfo, ...]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ApprovalRequired, ClusterError, ErrorCode, SnapshotFailed
+from reconciler.errors import ApprovalRequired, ClusterError, ErrorCode, OperationFailed, SnapshotFailed
 from reconciler.faults.requests import Sides, partition_request
 from reconciler.model.document import Domain, Network, Power, PowerState
 from reconciler.model.plan import CutPower
@@ -17,6 +17,7 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete, delete_below
 from reconciler.store.etcd.members import EtcdCredentials
+from reconciler.usecases.consoles import Consoles
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.network_faults import Faults
 from reconciler.usecases.snapshots import Snapshots
@@ -97,6 +98,9 @@ async def test_a_host_from_which_nodes_are_used_has_their_network_for_that_time(
         return [peers("one"), peers("two")] == [{"10.0.0.2", "10.0.0.3"}, {"10.0.0.1", "10.0.0.3"}]
 
     await eventually(all_know)
+    for host, said in (("one", "beta: its console is on two"), ("two", "beta: the console log .* cannot be read")):
+        with pytest.raises(OperationFailed, match=said):
+            await Consoles(opened(hosts[host])).show(CLUSTER, "beta")
     await visitor.stop()
     await etcd.change((), [delete(keys.ALIVE + b"three")])
     assert (await hosts["one"].verbs.stop(CLUSTER)).nodes[0].domain_state == "shut off", "nobody waits for a visitor"
