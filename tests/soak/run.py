@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, ErrorCode
 from reconciler.model.record import ClusterRecord
 from tests.integration.bed import Bed, Session
 from tests.soak.clients import CLUSTER, Answer, ask
@@ -94,6 +94,7 @@ class _Soak:
         found = [answer for answer in answers if isinstance(answer, Answer)]
         for answer in found:
             self._say(f"    {answer}")
+        found += [await self._approve(answer) for answer in found if _is_unapproved(answer)]
         record = await self._settled()
         await asyncio.to_thread(assert_as_wanted, self._bed, record)
         snapshot_dir = self._bed.settings.overlay_dir / CLUSTER / "snapshots"
@@ -101,6 +102,12 @@ class _Soak:
         assert self._disks.snapshots.keys() == record.snapshots.keys()
         assert not self._service.complaints(), self._service.complaints()
         return found
+
+    async def _approve(self, unapproved: Answer) -> Answer:
+        """Ask again, as the error says: the other client's change came first, and an approval holds for one change."""
+        answer = await ask(self._bed, self._clients[0], unapproved.operation)
+        self._say(f"    once more: {answer}")
+        return answer
 
     async def _settled(self) -> ClusterRecord:
         """The record, once the host is as it wants; a second look then finds nothing to do."""
@@ -123,3 +130,7 @@ class _Soak:
         record = await self._clients[0].runtime.store.get(CLUSTER)
         assert record is not None
         return record
+
+
+def _is_unapproved(answer: Answer) -> bool:
+    return answer.error is not None and answer.error.code is ErrorCode.APPROVAL_REQUIRED
