@@ -46,8 +46,10 @@ log = logging.getLogger(__name__)
 class ClusterServer(MCPServer[Backend]):
     """An MCP server that always answers with the envelope of the contract, also to invalid arguments."""
 
-    def __init__(self, mode: Mode = _EVERYTHING) -> None:
+    def __init__(self, mode: Mode = _EVERYTHING, *, local: bool = True) -> None:
+        """With `local`, clients are on this host: the roots that they name are directories of it."""
         self._mode = mode
+        self._local = local
         self._open_questions = Questions()
         self._offered = {name: tool for name, tool in offered_tools().items() if mode.offers(_DEFINITIONS[name])}
         super().__init__(
@@ -100,7 +102,7 @@ class ClusterServer(MCPServer[Backend]):
             tool.name,
             arguments,
             open_questions=self._open_questions,
-            roots=tool.names_files,
+            roots=tool.names_files and self._local,
             confirm=self._mode.asks_before(tool),
         )
 

@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from reconciler.files.configuration_files import configuration_paths
+from reconciler.frontends.mcp.server_options import Options
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.toolsets import TOOLS_OF
 from reconciler.model.choices import Confirmation, Toolset
@@ -56,8 +57,18 @@ class Mode:
         return ", ".join(of.value for of in Toolset if of in (self.toolsets or ()))
 
 
-def configured_mode() -> Mode:
-    """The mode of environment and configuration file. Raises `ConfigurationInvalid`.
+def chosen_mode(options: Options) -> Mode:
+    """The mode that options choose, else the environment and the configuration. Raises `ConfigurationInvalid`."""
+    mode = _configured_mode()
+    return Mode(
+        read_only=mode.read_only or options.read_only,
+        toolsets=mode.toolsets if options.toolsets is None else options.toolsets,
+        confirm=mode.confirm if options.confirm is None else options.confirm,
+    )
+
+
+def _configured_mode() -> Mode:
+    """The mode of environment and configuration file.
 
     They are only read if they may say something of it: that takes a tenth of the server's start.
     """

@@ -47,11 +47,6 @@ def next_step(tool: str, arguments: Arguments, answer: Mapping[str, Any]) -> str
     return _filled(step if isinstance(step, str) else step(answer["result"], known), known)
 
 
-def tools_in(step: str) -> frozenset[str]:
-    """The tools that a step names."""
-    return frozenset(word.rpartition(" ")[2] for word in step.split("(")[:-1])
-
-
 def _cluster(arguments: Arguments, result: Any) -> Any:
     return arguments.get("cluster_name") or (result.get("cluster_name") if isinstance(result, dict) else None)
 

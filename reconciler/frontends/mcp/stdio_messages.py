@@ -33,7 +33,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from reconciler.frontends.mcp.values import MOST_VALUES, holds_too_many
 
 _BOM = "\ufeff"  # the byte order mark, which a Windows shell may add
-_LONGEST = 16 * 1024 * 1024
+LONGEST = 16 * 1024 * 1024
 _DEEPEST = 200  # the limit of the SDK's parser (jiter)
 
 Incoming = MemoryObjectReceiveStream[SessionMessage | Exception]
@@ -90,10 +90,10 @@ async def _read(source: TextIO, arrived: Arrived, refusals: Outgoing) -> None:
 
 async def _lines(source: TextIO) -> AsyncIterator[str]:
     """Each line, cut after the longest accepted length."""
-    while line := await to_thread.run_sync(source.readline, _LONGEST + 1):
+    while line := await to_thread.run_sync(source.readline, LONGEST + 1):
         yield line
-        while len(line) > _LONGEST and not line.endswith("\n"):
-            line = await to_thread.run_sync(source.readline, _LONGEST + 1)
+        while len(line) > LONGEST and not line.endswith("\n"):
+            line = await to_thread.run_sync(source.readline, LONGEST + 1)
 
 
 async def _write(leaving: MemoryObjectReceiveStream[SessionMessage], target: TextIO) -> None:
@@ -112,9 +112,9 @@ def render_message(message: JSONRPCMessage) -> str:
 
 def parse_message(line: str) -> JSONRPCMessage:
     """The message on a line, or the error to answer with; errors that a client sends are passed on."""
-    if len(line) > _LONGEST:
+    if len(line) > LONGEST:
         return _error(
-            _identity_of(line), INVALID_REQUEST, f"a message has at most {_LONGEST} characters (push files instead)"
+            _identity_of(line), INVALID_REQUEST, f"a message has at most {LONGEST} characters (push files instead)"
         )
     if holds_too_many(line):
         return _error(_identity_of(line), INVALID_REQUEST, f"a message has at most {MOST_VALUES} values")
