@@ -65,6 +65,7 @@ T = TypeVar("T")
 
 _GRACE_POLL_S = 0.1
 _UP_POLL_S = 0.25
+_HOSTS_LATER = "the node updates its /etc/hosts at its next boot"
 _HOSTS_UPDATE_TIMEOUT_S = 5.0
 
 
@@ -244,7 +245,7 @@ async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:
         if done.exit_code != 0:
             raise OperationFailed(f"/etc/hosts could not be written: {done.stderr.strip()}", node=node)
     except ClusterError as error:
-        log.warning("hosts_update_deferred", cluster=context.cluster, node=node, until="next boot", cause=str(error))
+        log.warning(_HOSTS_LATER, cluster=context.cluster, node=node, cause=str(error))
 
 
 async def _while_up(node: str, work: Coroutine[Any, Any, T], context: ActContext) -> T:

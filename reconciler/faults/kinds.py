@@ -111,6 +111,11 @@ def effect_of(fault: WantedFault, nodes: Collection[str]) -> Effect:
     return KINDS[fault.fault_type].effect(fault, nodes)
 
 
+def pulled_by(faults: Mapping[str, WantedFault], node: str) -> list[str]:
+    """The faults that unplug a node's cable."""
+    return [handle for handle, fault in faults.items() if node in effect_of(fault, ()).pulled]
+
+
 # Partitions.
 
 

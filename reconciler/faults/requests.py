@@ -92,14 +92,14 @@ def _useless(sides: Sides) -> Iterator[str]:
         yield f"groups have no effect with shape {shape} (omit one of the two)"
     if sides.node is not None and "node" not in takes:
         taking = " and ".join(name for name, model in _MODELS.items() if "node" in model.model_fields)
-        yield f"node has no effect with shape {shape} (it is for the shapes {taking})"
+        yield f"`node` has no effect with shape {shape} (it is for the shapes {taking})"
     if sides.grudge is not None and "grudge" not in takes:
-        yield f"grudge has no effect with shape {shape} (use shape grudge)"
+        yield f"`grudge` has no effect with shape {shape} (use shape grudge)"
     if not sides.grudge and "grudge" in takes:
-        yield f"shape {shape} needs the grudge: for each receiving node, the senders it must not hear"
+        yield f"shape {shape} needs `grudge`: for each receiving node, the senders that it must not hear"
 
 
 def _useless_seed(sides: Sides, seed: int | None) -> Iterator[str]:
     spelled_out = sides.shape in (ShapeName.GROUPS, ShapeName.GRUDGE) or _names_groups(sides)
     if seed is not None and (spelled_out or (sides.shape is ShapeName.ONE and sides.node is not None)):
-        yield f"seed has no effect with shape {sides.shape} and named nodes (there is nothing to shuffle)"
+        yield f"`seed` has no effect with shape {sides.shape} and named nodes (there is nothing to shuffle)"

@@ -182,7 +182,7 @@ def _problems_of_direction(request: PartitionRequest) -> Iterator[str]:
     if request.direction is not Direction.BOTH and not rule_of(shape).two_sided(shape):
         yield (
             f"direction is {request.direction}, but shape {shape.shape} does not have two sides "
-            "(omit direction, or list the cuts in a grudge)"
+            "(omit `direction`, or list the cuts in `grudge`)"
         )
 
 

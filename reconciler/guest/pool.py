@@ -37,6 +37,7 @@ _READY_COMMAND = "timeout 20 sync -f / || true"
 """sync(1) of coreutils and of busybox. The files that logins need were written by cloud-init moments ago and
 stay in the page cache for up to 30 s: a power cut then leaves an empty host key and a mark that it was made (decision
 0006). A disk that accepts no writes does not keep a node from being reachable."""
+_MAY_RUN = "the command may still be running there; `cluster_status` shows whether the node responds"
 _SHORT_OUTPUT_BYTES = 4096
 
 
@@ -241,7 +242,8 @@ class SshPool:
         """Start a command and wait for its end; returns whether it had to be killed."""
         execution, connection = await self._start(address, request, connect_deadline)
         try:
-            return execution, not await self._ended(execution, connection, deadline, address)
+            own = request.own and address not in self._other_shells
+            return execution, not await self._ended(execution, connection, deadline, address, None if own else _MAY_RUN)
         finally:
             if execution.let_go:
                 execution.ended.add_done_callback(lambda _: self._connections.release(address, connection))
@@ -249,9 +251,17 @@ class SshPool:
                 self._connections.release(address, connection)
 
     async def _ended(
-        self, execution: "Execution", connection: "SshConnection", deadline: float, address: GuestAddress
+        self,
+        execution: "Execution",
+        connection: "SshConnection",
+        deadline: float,
+        address: GuestAddress,
+        if_it_may_run: str | None,
     ) -> bool:
-        """Wait for the command to end, and kill it at the deadline; returns whether it ended by itself."""
+        """Wait for the command to end, and kill it at the deadline; returns whether it ended by itself.
+
+        `if_it_may_run` is the hint for a command that may not have been killed.
+        """
         clock = asyncio.get_running_loop().time
         try:
             await asyncio.wait({execution.exited}, timeout=max(0.0, deadline - clock()))
@@ -266,7 +276,7 @@ class SshPool:
             raise SshTimeout(
                 "the command timed out, and the node did not confirm that it was killed",
                 node=address.node,
-                hint="the command may still be running there; `cluster_status` shows whether the node responds",
+                hint=if_it_may_run,
             )
         return False
 

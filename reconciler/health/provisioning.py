@@ -19,7 +19,7 @@ from reconciler.health.node_failures import causes_by_node, only_one
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import DomainState
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
-from reconciler.progress import Progress
+from reconciler.progress import Progress, said_meanwhile
 from reconciler.records.node_addresses import addresses
 from reconciler.runtime import Runtime
 
@@ -71,18 +71,21 @@ async def wait_until_provisioned(
     """
     until_s, pause_s = since_s + timeout_s, _FIRST_PAUSE_S
     waiting = {address.node: address for address in await addresses(runtime, record, list(nodes))}
-    while waiting:
-        found = await _ask(runtime, waiting.values(), min(LOOK_TIMEOUT_S, max(until_s - time.monotonic(), _LEAST_S)))
-        for node in [node for node, of in found.items() if _STATUS[of.stage] is ConditionStatus.TRUE]:
-            progress.report(f"{node}: {found.pop(node).message or 'provisioned'}")
-            del waiting[node]
-        if failed := {node: of for node, of in found.items() if of.stage is CloudInitStage.FAILED}:
-            raise _failed(failed)
-        left_s = until_s - time.monotonic()
-        if waiting and left_s <= 0:
-            raise _late(found, timeout_s)
-        await asyncio.sleep(min(pause_s, max(left_s, 0.0)) if waiting else 0)
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+    async with said_meanwhile(lambda: f"waiting for cloud-init: {', '.join(waiting)}", progress):
+        while waiting:
+            found = await _ask(
+                runtime, waiting.values(), min(LOOK_TIMEOUT_S, max(until_s - time.monotonic(), _LEAST_S))
+            )
+            for node in [node for node, of in found.items() if _STATUS[of.stage] is ConditionStatus.TRUE]:
+                progress.report(f"{node}: {found.pop(node).message or 'provisioned'}")
+                del waiting[node]
+            if failed := {node: of for node, of in found.items() if of.stage is CloudInitStage.FAILED}:
+                raise _failed(failed)
+            left_s = until_s - time.monotonic()
+            if waiting and left_s <= 0:
+                raise _late(found, timeout_s)
+            await asyncio.sleep(min(pause_s, max(left_s, 0.0)) if waiting else 0)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
 
 async def not_yet_provisioned(runtime: Runtime, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, str]:

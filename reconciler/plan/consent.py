@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from reconciler.errors import ErrorCode
-from reconciler.model.document import ClusterDocument, Layer, Power, PowerState, Snapshot, files_below
+from reconciler.model.document import ClusterDocument, Layer, Snapshot, files_below
 from reconciler.model.names import parse_layer_name
 from reconciler.model.plan import Action, CutPower, DeleteNetwork, DeleteSnapshot, ShutDown
 from reconciler.model.record import EVERYTHING
 from reconciler.model.status import Obstacle
-from reconciler.plan.document_queries import holds_what_a_node_has_now, known, known_extra
+from reconciler.plan.document_queries import holds_what_a_node_has_now, known, known_extra, should_be_off
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,7 @@ def _gone(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss]
         for path in (str(disk.path) for disk in domain.disks.values() if str(disk.path) not in observed.layers):
             if (layer := to_make.get(_disk_of(path))) is not None:
                 told = f"the contents of its disk {layer.disk}, as {path} is no longer there (mount it, or put it back)"
-                power = desired.power.get(node)
-                is_off = isinstance(power, Power) and power.state is PowerState.OFF
-                yield Loss(f"layer/{layer.node}/{layer.disk}", node, told, may_go_down=is_off)
+                yield Loss(f"layer/{layer.node}/{layer.disk}", node, told, may_go_down=should_be_off(node, desired))
 
 
 def _disk_of(path: str) -> object:

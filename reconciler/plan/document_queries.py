@@ -27,6 +27,12 @@ def known(resources: Mapping[str, R | Unknown]) -> Iterator[tuple[str, R]]:
             yield name, value
 
 
+def should_be_off(node: str | None, desired: ClusterDocument) -> bool:
+    """Whether a node is to be turned off, not only on the way to something else."""
+    power = desired.power.get(node) if node else None
+    return isinstance(power, Power) and power.state is PowerState.OFF
+
+
 def known_extra(desired: Mapping[str, R | Unknown], observed: Mapping[str, R | Unknown]) -> list[str]:
     """The names that were observed and are not desired."""
     return [name for name, value in observed.items() if name not in desired and not isinstance(value, Unknown)]

@@ -32,6 +32,7 @@ from reconciler.model.plan import (
 )
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import Obstacle
+from reconciler.plan.document_queries import should_be_off
 from reconciler.records.change_descriptions import change_in_words
 from reconciler.records.record_changes import recreation_causes
 from reconciler.store.patch import difference
@@ -91,6 +92,7 @@ class PlanSummary(Abridgeable):
     update: int = Field(description="How many are updated.")
     delete: int = Field(description="How many are deleted.")
     restarts: tuple[str, ...] = Field(description="Nodes that are powered off or cycled.")
+    turns_off: tuple[str, ...] = Field(default=(), description="Those of `restarts` that then stay off.")
     recreates: tuple[str, ...] = Field(description="Nodes that are recreated, with a new root disk.")
     removes: tuple[str, ...] = Field(default=(), description="Nodes that are removed.")
     data_loss: tuple[str, ...] = Field(description="Addresses of disks whose content is lost.")
@@ -178,7 +180,7 @@ def plan_view(preview: "Preview") -> PlanView:
         ),
         losses_elsewhere=dict(preview.elsewhere.losses),
         restarts_elsewhere=dict(preview.elsewhere.restarts),
-        summary=_summary(actions, preview.elsewhere.losses),
+        summary=_summary(actions, preview.elsewhere.losses, documents.desired),
         patch=() if converged else preview.patch,
         record_patch=record_patch,
         record_changes=change_in_words(before, after) if record_patch else (),
@@ -270,7 +272,7 @@ def _key(view: ActionView) -> tuple[str, str]:
     return view.address, view.action
 
 
-def _summary(actions: Iterable[ActionView], elsewhere: Iterable[str]) -> PlanSummary:
+def _summary(actions: Iterable[ActionView], elsewhere: Iterable[str], desired: ClusterDocument) -> PlanSummary:
     actions = list(actions)
 
     def count(change: ChangeName) -> int:
@@ -287,6 +289,7 @@ def _summary(actions: Iterable[ActionView], elsewhere: Iterable[str]) -> PlanSum
         update=count("update"),
         delete=count("delete"),
         restarts=nodes(Disruption.RESTART),
+        turns_off=tuple(node for node in nodes(Disruption.RESTART) if should_be_off(node, desired)),
         recreates=nodes(Disruption.RECREATE),
         removes=nodes(Disruption.REMOVE),
         data_loss=tuple(dict.fromkeys(lost)),

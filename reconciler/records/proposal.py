@@ -10,9 +10,10 @@ from reconciler.desired.ended_nodes import nodes_shutting_down, nodes_that_ended
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument
-from reconciler.model.plan import DefineDomain, Disruption, Plan
+from reconciler.model.plan import Action, DefineDomain, Disruption, Plan
 from reconciler.model.record import ClusterRecord
 from reconciler.plan.consent import addresses_lost
+from reconciler.plan.document_queries import should_be_off
 from reconciler.plan.halted_machines import way_back
 from reconciler.plan.planner import nodes_to_restart
 from reconciler.records import adoption, record_changes
@@ -124,8 +125,13 @@ def require_approval(preview: Preview, approval: Approval) -> None:
     nodes = {action.node for action in refused}
     causes = [action for action in actions if isinstance(action, DefineDomain) and action.node in nodes]
     observed, recreated = preview.difference.observed, record_changes.recreation_causes(preview.before, preview.after)
+
+    def cost(action: Action) -> str:
+        stays_off = action.disruption is Disruption.RESTART and should_be_off(action.node, preview.difference.desired)
+        return "power off" if stays_off else action.disruption
+
     lines = [
-        f"{of.change} {resource_address(of, observed)}: {of.reason}" + (f" [{of.disruption}]" if of in refused else "")
+        f"{of.change} {resource_address(of, observed)}: {of.reason}" + (f" [{cost(of)}]" if of in refused else "")
         for of in actions
         if of in refused or of in causes
     ]

@@ -8,6 +8,7 @@ from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.concurrency import together
 from reconciler.controller.round_results import Look
 from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
+from reconciler.faults.kinds import pulled_by
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.cluster_conditions import guests_conditions
@@ -35,7 +36,7 @@ from reconciler.model.status import Condition
 from reconciler.observe.clean_kernels import KernelState
 from reconciler.observe.cluster import FoundDomains
 from reconciler.observe.liveness import observe_life_signs, observe_power_turn
-from reconciler.progress import Progress
+from reconciler.progress import Progress, said_meanwhile
 from reconciler.records.node_addresses import addresses
 from reconciler.records.stored_records import existing
 from reconciler.runtime import Runtime
@@ -119,16 +120,20 @@ class Inspection:
         self, record: ClusterRecord, nodes: list[str], *, timeout_s: float, progress: Progress
     ) -> None:
         """Return when every node accepts a login. Raises `SshTimeout` naming those that do not in time."""
+        waiting = dict.fromkeys(nodes)
 
         async def wait_for(address: GuestAddress) -> ClusterError | None:
             try:
                 await self._runtime.ssh.wait_until_reachable(address, timeout_s=timeout_s)
             except ClusterError as error:
                 return error
+            del waiting[address.node]
             progress.report(f"{address.node}: reachable over SSH")
             return None
 
-        outcomes = await together(*map(wait_for, await addresses(self._runtime, record, nodes)))
+        targets = await addresses(self._runtime, record, nodes)
+        async with said_meanwhile(lambda: f"waiting for SSH: {', '.join(waiting)}", progress):
+            outcomes = await together(*map(wait_for, targets))
         failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
         if failures:
             dead = await self._dead(record, failures, timeout_s)
@@ -231,6 +236,7 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
     messages = [obstacle.message for obstacle in look.status.obstacles if obstacle.node == name]
     messages += [str(silence)] if silence else []
     messages += [] if messages else _unlike_wanted(look, name)
+    messages += [f"its cable is unplugged by {fault}" for fault in pulled_by(record.faults, name)]
     if kernel and kernel.event:
         messages.append(f"the kernel reported: {kernel.event.summary}")
     return NodeStatus(

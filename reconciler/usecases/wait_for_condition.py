@@ -103,7 +103,10 @@ async def _wait_for_guests(
     """The conditions that only guests can report: that they accept logins, and that cloud-init is done."""
     kind, status = wanted
     if status is not ConditionStatus.TRUE:
-        raise InvalidArgument(f"can only wait for {kind.value} to be True", hint="--for Running=False")
+        raise InvalidArgument(
+            f"can only wait for {kind.value} to be True",
+            hint="conditions that need no guest, such as Running=False, can be waited for either way",
+        )
     nodes = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
     if not nodes:
         raise InvalidArgument(

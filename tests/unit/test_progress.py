@@ -1,9 +1,13 @@
 """What is said while a verb is at work."""
 
+import asyncio
 from datetime import UTC, datetime
 
+import pytest
+
+from reconciler import progress as progress_module
 from reconciler.model.event import ClusterEvent, EventKind
-from reconciler.progress import Progress
+from reconciler.progress import Progress, said_meanwhile
 
 
 def event(subject: str, message: str, node: str = "n0", kind: EventKind = EventKind.ACTION_DONE) -> ClusterEvent:
@@ -36,3 +40,23 @@ def test_progress_and_changing_failures_are_said_each_time_and_what_is_no_action
         "Start n0: failed: b",
         "Start n0: done in 0.10 s",
     ]
+
+
+async def test_what_is_still_waited_for_is_said_until_the_wait_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress_module, "_FIRST_SAID_S", 0.0)
+    monkeypatch.setattr(progress_module, "_SAID_AGAIN_S", 0.01)
+    said: list[str] = []
+    twice = asyncio.Event()
+
+    def report(message: str) -> None:
+        said.append(message)
+        if len(said) == 2:
+            twice.set()
+
+    waiting = ["n0", "n1"]
+    async with said_meanwhile(lambda: f"waiting for {', '.join(waiting)}", Progress(report)):
+        await twice.wait()
+    told = len(said)
+    assert said[:2] == ["waiting for n0, n1", "waiting for n0, n1 (for 0 s)"]
+    await asyncio.sleep(0.05)
+    assert len(said) == told

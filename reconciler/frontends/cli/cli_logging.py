@@ -9,7 +9,7 @@ import structlog
 
 from reconciler.frontends.cli.options import LogOptions
 from reconciler.frontends.cli.text import one_line
-from reconciler.frontends.cli.wording import in_commands
+from reconciler.frontends.cli.wording import in_commands, texts_about
 from reconciler.model.action_names import ACTION_ENDED
 
 _UNASKED = LogOptions()
@@ -58,7 +58,8 @@ def _rendering(*, as_json: bool) -> list[Any]:
 def _in_commands(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Spell the calls that a logged error names as commands."""
     if isinstance(event.get("cause"), str):
-        event["cause"] = in_commands(event["cause"])
+        with texts_about(event.get("cluster"), event.get("node")):
+            event["cause"] = in_commands(event["cause"])
     return event
 
 

@@ -40,7 +40,9 @@ Mode = Annotated[
 ]
 Start = Annotated[bool, typer.Option("--start/--no-start", help="Boot all nodes, or leave their power state as it is.")]
 
-AllowRestart = Annotated[bool, typer.Option("--allow-restart", help="Allow nodes to be restarted for the change.")]
+AllowRestart = Annotated[
+    bool, typer.Option("--allow-restart", help="Allow nodes to be restarted or turned off for the change.")
+]
 AllowDataLoss = Annotated[
     bool, typer.Option("--allow-data-loss", help="Allow nodes to be recreated and disks to be deleted.")
 ]
@@ -65,7 +67,7 @@ def apply(
     output: Output = OutputFormat.TABLE,
 ) -> "ClusterStatus":
     """Converge the host to a topology file."""
-    how_to_end = CommandEnding(output=output, when_interrupted=STAYS_WANTED)
+    how_to_end = CommandEnding(output=output, when_interrupted=STAYS_WANTED, shows_plan=True)
     wanted = given_topology(topology, how_to_end)
     approval = _approval(restart=allow_restart, data_loss=allow_data_loss, plan_hash=plan_hash)
     shown = _shown(approval, output)
@@ -131,7 +133,7 @@ def rollback(
         lambda use: use.clusters.rollback(
             cluster, to=to, wait_for_ssh=wait, approval=approval, shown=shown, timeout_s=timeout
         ),
-        CommandEnding(output=output, when_interrupted=STAYS_WANTED),
+        CommandEnding(output=output, when_interrupted=STAYS_WANTED, shows_plan=True),
         partial=True,
     )
 

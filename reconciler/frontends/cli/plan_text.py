@@ -42,7 +42,7 @@ def plan_lines(view: PlanView, *, limit: int | None = None, agreed: Collection[s
         return
     if view.actions:
         yield "", None
-        yield from _action_lines(view.actions, limit)
+        yield from _action_lines(view, limit)
     yield from _host_lines(view)
     for path in view.kept_files:
         yield f"  = {printable(str(path))} is kept, but no node uses it; destroy --remove-overlays deletes it", None
@@ -63,7 +63,8 @@ def summary_line(view: PlanView) -> str:
         return f"Plan: only the record changes: {printable('; '.join(view.record_changes))}"
     parts = [
         f"Plan: {summary.create} to create, {summary.update} to change, {summary.delete} to delete",
-        f"restarts: {_names(summary.restarts)}",
+        f"restarts: {_names(tuple(node for node in summary.restarts if node not in summary.turns_off))}",
+        *([f"turns off: {_names(summary.turns_off)}"] if summary.turns_off else []),
         *([f"recreates: {_names(summary.recreates)}"] if summary.recreates else []),
         *([f"removes: {_names(summary.removes)}"] if summary.removes else []),
         f"data loss: {_names(summary.data_loss)}",
@@ -76,11 +77,12 @@ def _origin(view: PlanView) -> str:
     return (f"generation {view.generation}" if view.generation else "new") + back
 
 
-def _action_lines(actions: tuple[ActionView, ...], limit: int | None) -> Iterator[Line]:
+def _action_lines(view: PlanView, limit: int | None) -> Iterator[Line]:
+    actions = view.actions
     shown = actions if limit is None or len(actions) <= limit else _shortened(actions, limit - 1)
     width = max((len(action.address) for action in shown), default=0)
     for action in shown:
-        yield _action_line(action, width), _COLORS[action.change]
+        yield _action_line(action, width, stays_off=action.node in view.summary.turns_off), _COLORS[action.change]
     if more := len(actions) - len(shown):
         yield f"  … and {more} more without a cost (`vmcluster plan` shows them)", None
 
@@ -108,8 +110,9 @@ def _has_a_price(action: ActionView) -> bool:
     return action.disruption is not Disruption.NONE or action.memory == "lost"
 
 
-def _action_line(action: ActionView, width: int) -> str:
-    mark = "" if action.disruption is Disruption.NONE else f"  [{action.disruption}]"
+def _action_line(action: ActionView, width: int, *, stays_off: bool) -> str:
+    cost = "power off" if stays_off and action.disruption is Disruption.RESTART else action.disruption
+    mark = "" if action.disruption is Disruption.NONE else f"  [{cost}]"
     mark += "  [drift]" if action.drift else ""
     reason = f"{_verb(action.action)}: {action.reason}" if action.address.startswith("power/") else action.reason
     return f"  {_SYMBOLS[action.change]} {one_line(action.address):<{width}}  {one_line(reason)}{mark}"

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 import typer
 
-from reconciler.errors import ClusterError
+from reconciler.errors import ApprovalRequired, ClusterError
 from reconciler.frontends.cli.options import OutputFormat, log_options
 from reconciler.frontends.cli.output import complain, emit, narrate
 from reconciler.frontends.cli.result_tables import show_result
-from reconciler.frontends.cli.wording import in_commands
+from reconciler.frontends.cli.wording import in_commands, texts_about
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -34,11 +34,15 @@ Work = Callable[[UseCases], Awaitable[T]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandEnding:
-    """How a command ends: its output format, the message on Ctrl-C, and the exit code of a failure."""
+    """How a command ends: its output format, the message on Ctrl-C, and the exit code of a failure.
+
+    With `shows_plan` it prints its plan, as a table only, before it is refused for what that costs.
+    """
 
     output: OutputFormat = OutputFormat.TABLE
     when_interrupted: str | None = None
     failure_code: int = FAILURE
+    shows_plan: bool = False
 
 
 def run_command(
@@ -111,9 +115,16 @@ async def _served(work: Work[T]) -> "Envelope[T]":
 def _fail(error: ClusterError, how_to_end: CommandEnding) -> NoReturn:
     from reconciler.model.results import ToolError
 
-    hint = in_commands(error.hint) if error.hint else None
-    complain(ToolError.of(error), how_to_end.output, message=in_commands(error.message), hint=hint)
+    with texts_about(getattr(error.partial, "cluster_name", None), error.node):
+        hint = in_commands(error.hint) if error.hint else None
+        complain(ToolError.of(error), how_to_end.output, message=in_commands(_told(error, how_to_end)), hint=hint)
     raise typer.Exit(how_to_end.failure_code)
+
+
+def _told(error: ClusterError, how_to_end: CommandEnding) -> str:
+    """What failed, without the costs below the first line if a plan on the screen has shown them."""
+    plan_shown = how_to_end.shows_plan and how_to_end.output is OutputFormat.TABLE
+    return error.message.partition(":\n")[0] if plan_shown and isinstance(error, ApprovalRequired) else error.message
 
 
 def _interrupted(how_to_end: CommandEnding) -> NoReturn:

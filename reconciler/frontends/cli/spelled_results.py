@@ -5,8 +5,9 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
 
-from reconciler.frontends.cli.wording import in_commands
+from reconciler.frontends.cli.wording import in_commands, texts_about
 from reconciler.model.message_text import NamesCalls
+from reconciler.model.results import NodeStatus
 
 T = TypeVar("T")
 
@@ -14,11 +15,18 @@ T = TypeVar("T")
 def spelled(value: T) -> T:
     """A result with `in_commands` applied to all messages in it."""
     if isinstance(value, BaseModel):
-        changed = {name: new for name, old, new in _fields(value) if new is not old}
+        with texts_about(getattr(value, "cluster_name", None), _node_of(value)):
+            changed = {name: new for name, old, new in _fields(value) if new is not old}
         return cast("T", value.model_copy(update=changed)) if changed else value
     if isinstance(value, Mapping):
         return cast("T", {key: spelled(of) for key, of in value.items()})
     return cast("T", type(value)(map(spelled, value))) if isinstance(value, list | tuple) else value
+
+
+def _node_of(model: BaseModel) -> str | None:
+    if isinstance(model, NodeStatus):
+        return model.name
+    return getattr(model, "node_name", None) or getattr(model, "node", None)
 
 
 def _fields(model: BaseModel) -> Iterator[tuple[str, Any, Any]]:

@@ -2,6 +2,10 @@
 
 import json
 import re
+import shlex
+from collections.abc import Iterator, Mapping, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any, cast
 
@@ -20,16 +24,37 @@ _IRREGULAR = {
 _GROUPS = {"cluster": "", "node": "", "net": "fault "}
 """Prefixes of tools' names, and of their commands; other prefixes are the same."""
 
-_OPTIONS = {"include_memory": "memory", "restart_after": "restart", "since_marker": "since", "wait_for_ssh": "wait"}
+_OPTIONS = {
+    "grudge": "drop",
+    "include_memory": "memory",
+    "restart_after": "restart",
+    "since_marker": "since",
+    "wait_for_ssh": "wait",
+}
+_FILLED = {"cluster": "cluster", "node": "node", "nodes": "node", "words": "node", "topology": "topology"}
+"""What commands' first arguments name, so that a call in a text may leave them out; `words` begins with a node."""
+_about: ContextVar[Mapping[str, str]] = ContextVar("about")
 _UNITS = re.compile(r"^(ssh_)?(timeout|duration|follow)_s$")
 # Newer versions of Typer bring a Click of their own.
 _click = import_module(typer.Context.__mro__[1].__module__.rpartition(".")[0] + ".globals")
 
 
+@contextmanager
+def texts_about(cluster: str | None = None, node: str | None = None) -> Iterator[None]:
+    """Calls in texts inside that name no cluster or node mean these, or if None those of the `with` around it."""
+    named = {key: of for key, of in (("cluster", cluster), ("node", node)) if of}
+    token = _about.set({**_about.get({}), **named})
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
 def in_commands(text: str) -> str:
     """The text with each tool that it names spelled as a command, and each argument as an option.
 
-    An argument on its own, such as `allow_restart`, belongs to the command that is running.
+    Clusters and nodes that a call does not name are those that the running command or `texts_about` names. An argument
+    on its own, such as `allow_restart`, belongs to the command that is running.
     """
     context = cast("typer.Context | None", _click.get_current_context(silent=True))
     return _CALL.sub(lambda found: f"`{_spelled(context, found)}`", text) if context else text
@@ -46,8 +71,26 @@ def _spelled(context: typer.Context, found: re.Match[str]) -> str:
     command = _command(context, name)
     if command is None:
         return _option(context.command, name) or found[0].strip("`")
-    given = (_given(command, *of) for of in _ARGUMENT.findall(arguments or ""))
-    return " ".join(["vmcluster", command_words(name), *given])
+    named = dict(_ARGUMENT.findall(arguments or ""))
+    given = [_given(command, *of) for of in named.items()]
+    words, dash, option = command_words(name).partition(" --")
+    filled = _filled(context, command, {*named, *(["words"] if option == "all" else [])})
+    return " ".join(["vmcluster", words, *filled, *([f"--{option}"] if dash else []), *given])
+
+
+def _filled(context: typer.Context, command: Any, named: Set[str]) -> Iterator[str]:
+    """The words for the first arguments of a command that a call does not name; `NODE` for one that is not known."""
+    given = {**context.params, "words": None, **_about.get({})}
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            name = parameter.name
+            known = given.get(_FILLED.get(name, "")) or given.get(name)
+            if name not in _FILLED or not named.isdisjoint({name, f"{name}_name"}):
+                return
+            if known:
+                yield shlex.join([known] if isinstance(known, str) else known)
+            elif parameter.required:
+                yield parameter.metavar
 
 
 def _command(context: typer.Context, tool: str) -> Any:

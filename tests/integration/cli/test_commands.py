@@ -91,7 +91,7 @@ def test_a_plan_is_applied_by_its_hash_while_nothing_has_changed(
     bed.write_topology("cli", nodes=3)
     refused = vmcluster("apply", "cli", "--no-start", "--plan-hash", name, "-o", "json", code=1)
     assert (refused.data["code"], refused.data["recoverable"]) == ("CONFLICT", True)
-    assert "`vmcluster plan`" in refused.err
+    assert "`vmcluster plan cli`" in refused.err
     assert vmcluster("list", "-o", "json").data == []
     bed.write_topology("cli")
     vmcluster("apply", "cli", "--no-start", "--plan-hash", name)
@@ -175,7 +175,7 @@ def test_commands_that_need_a_running_node_name_the_node_and_the_remedy(vmcluste
     for arguments in (["handle", "cli"], ["ssh", "cli", "n0"], ["exec", "cli", "n0", "--timeout", "1", "--", "true"]):
         ended = vmcluster(*arguments, code=1 if arguments[0] == "handle" else 255)
         assert "error [CLUSTER_NOT_RUNNING]" in ended.err
-        assert "`vmcluster start` boots" in ended.err
+        assert "`vmcluster start cli" in ended.err
 
 
 def test_destroy_keeps_disks_until_their_deletion_is_agreed_to(vmcluster: Vmcluster, bed: Bed, topology: Path) -> None:

@@ -32,5 +32,5 @@ async def test_a_machine_that_has_ended_is_not_waited_for() -> None:
         async with asyncio.timeout(30):
             await execute._update_hosts("n0", "127.0.0.1 localhost\n", cast("ActContext", context))
     (told,) = logs
-    assert told["event"] == "hosts_update_deferred"
+    assert told["event"] == "the node updates its /etc/hosts at its next boot"
     assert "it has shut down in the meantime" in told["cause"]

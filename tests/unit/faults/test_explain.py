@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from reconciler.faults.combine import Fault
 from reconciler.faults.explain import explain_link, fault_info, handle_of
+from reconciler.faults.kinds import pulled_by
 from reconciler.faults.words import sides_in_words
 from reconciler.model.choices import CutMode, Direction, Distribution
 from reconciler.model.faults import (
@@ -28,6 +29,11 @@ BACK = impair("n3", "n1", name="back", delay_ms=16)
 LOSSY = impair("n1", "n3", name="lossy", loss_pct=10, rate_kbit=1000)
 SPLIT = partition(Halves(), name="split", expires_at=NOW + timedelta(seconds=90))
 PULLED = partition(One(node="n5"), name="pulled", mode=CutMode.LINK_DOWN)
+
+
+def test_a_pulled_cable_is_traced_to_the_faults_that_pulled_it() -> None:
+    faults = {fault.handle_id: fault for fault in (SLOW, SPLIT, PULLED)}
+    assert [pulled_by(faults, node) for node in ("n5", "n1")] == [[PULLED.handle_id], []]
 
 
 def test_a_link_without_faults_is_unchanged() -> None:

@@ -42,11 +42,11 @@ def test_sides_mean_a_shape(sides: Sides, shape: PartitionShape) -> None:
         ({"partition_a": ["a"], "shape": ShapeName.HALVES}, None, "partition_a and partition_b have no effect with"),
         ({"partition_b": ["a"], "groups": [["a"], ["b"]]}, None, "with groups"),
         ({"groups": [["a"], ["b"]], "shape": ShapeName.ONE}, None, "groups have no effect with shape one"),
-        ({"node": "a"}, None, "node has no effect with shape groups"),
-        ({"grudge": {"a": ["b"]}}, None, "grudge has no effect with shape groups"),
-        ({"shape": ShapeName.GRUDGE}, None, "needs the grudge"),
-        ({"partition_a": ["a"], "partition_b": ["b"]}, 7, "seed has no effect"),
-        ({"shape": ShapeName.ONE, "node": "a"}, 7, "seed has no effect"),
+        ({"node": "a"}, None, "`node` has no effect with shape groups"),
+        ({"grudge": {"a": ["b"]}}, None, "`grudge` has no effect with shape groups"),
+        ({"shape": ShapeName.GRUDGE}, None, "needs `grudge`"),
+        ({"partition_a": ["a"], "partition_b": ["b"]}, 7, "`seed` has no effect"),
+        ({"shape": ShapeName.ONE, "node": "a"}, 7, "`seed` has no effect"),
     ],
 )
 def test_what_a_shape_has_no_use_for_is_refused(said: dict[str, Any], seed: int | None, complaint: str) -> None:

@@ -96,6 +96,15 @@ def test_a_change_of_memory_names_the_node_that_needs_a_restart() -> None:
     assert changed.patch == ({"op": "replace", "path": "/domains/beta/memory_mb", "value": 768},)
 
 
+def test_a_node_that_is_turned_off_is_told_from_one_that_is_cycled() -> None:
+    before = running_record("alpha", "beta")
+    after = record_changes.stopped(before, StopMode.SHUTDOWN, nodes=["beta"])
+    off = preview(after, as_wanted(before), before)
+    assert (plan_view(off).summary.restarts, plan_view(off).summary.turns_off) == (("beta",), ("beta",))
+    with pytest.raises(ApprovalRequired, match=r"power/beta: desired off \[power off\]"):
+        require_approval(off, Approval())
+
+
 @pytest.mark.parametrize(("mode", "action"), [(StopMode.SHUTDOWN, "ShutDown"), (StopMode.DESTROY, "CutPower")])
 def test_a_clean_shutdown_and_a_power_cut_are_told_apart(mode: StopMode, action: str) -> None:
     before = running_record("alpha", "beta")

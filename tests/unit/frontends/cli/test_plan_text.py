@@ -73,6 +73,21 @@ def test_a_plan_shows_what_changes_why_and_what_it_costs() -> None:
     assert [color for _, color in plan_lines(plan)] == [None, None, "yellow", "green", "yellow", "red", None, None]
 
 
+def test_a_node_that_stays_off_is_not_said_to_restart() -> None:
+    summary = NOTHING.model_copy(update={"update": 2, "restarts": ("n0", "n1"), "turns_off": ("n1",)})
+    plan = view(
+        action("power/n0", "cpu", "update", "restart", "ShutDown"),
+        action("power/n1", "desired off", "update", "restart", "ShutDown"),
+        summary=summary,
+    )
+    assert printed(plan).splitlines()[2:] == [
+        "  ~ power/n0  shut down: cpu  [restart]",
+        "  ~ power/n1  shut down: desired off  [power off]",
+        "",
+        "Plan: 0 to create, 2 to change, 0 to delete; restarts: n0; turns off: n1; data loss: none",
+    ]
+
+
 @pytest.mark.parametrize(
     ("agreed", "said"),
     [

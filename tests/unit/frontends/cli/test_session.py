@@ -42,3 +42,19 @@ def test_a_hint_that_names_an_argument_names_the_option_of_the_command_that_runs
     printed = "".join(capfd.readouterr())
     assert printed.count("`--allow-restart` agrees to it, and `vmcluster plan` or `sh` do not") >= 1
     assert "`allow_restart`" not in printed
+
+
+@pytest.mark.parametrize("shows_plan", [True, False])
+@pytest.mark.parametrize("output", OutputFormat)
+def test_costs_that_a_plan_on_the_screen_has_shown_are_not_repeated(
+    state_dir: Path, capfd: pytest.CaptureFixture[str], output: OutputFormat, shows_plan: bool
+) -> None:
+    async def work(_: UseCases) -> None:
+        raise ApprovalRequired("it costs too much:\n  ~ power/n0: cpu [restart]")
+
+    with pytest.raises(typer.Exit):
+        run_command(work, CommandEnding(output=output, shows_plan=shows_plan))
+    short = shows_plan and output is OutputFormat.TABLE
+    printed = capfd.readouterr()
+    assert ("power/n0" in printed.err) is not short
+    assert ("power/n0" in printed.out) is (output is not OutputFormat.TABLE)
