@@ -9,6 +9,7 @@ import re
 import shlex
 import statistics
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -17,11 +18,11 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.pool import SshPool
 from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.choices import Distribution
-from reconciler.model.links import FirewallChoice, HostLinks, Impairment, TapQdisc
+from reconciler.model.links import FirewallChoice, HostLinks, Impairment, Ports, TapQdisc
 from reconciler.process import Completed
 from tests.integration.bed import Session, temporary_bed
 from tests.integration.links.conftest import CLUSTER
-from tests.integration.links.segment import HOST_MAC, NETWORK, Arrival, Segment, mac, segment, tap
+from tests.integration.links.segment import BRIDGE, HOST_MAC, NETWORK, Arrival, Segment, mac, segment, tap
 from tests.integration.links.test_cuts import both_ways, reach
 from tests.waiting import BOOT_TIMEOUT_S
 
@@ -252,3 +253,51 @@ async def test_the_same_driver_cuts_there_and_iptables_is_refused_where_bridges_
     by_iptables = LinkDriver(FirewallChoice.IPTABLES, playhost.run)
     with pytest.raises(HostCapabilityMissing, match="br_netfilter"):
         await reach(playhost, by_iptables, wanted)
+
+
+AWAY_MAC = "52:aa:bb:cc:ee:01"
+AWAY = f"""
+netns add away
+link add toaway type veth peer name uplink netns away
+addr add 10.77.0.1/24 dev toaway
+link set toaway up
+link add vx0 type vxlan id 9 dstport 4789 local 10.77.0.1 remote 10.77.0.2
+link set vx0 mtu 1450 master {BRIDGE} up
+"""
+IN_AWAY = f"""
+addr add 10.77.0.2/24 dev uplink
+link set uplink up
+link add vx0 address {AWAY_MAC} type vxlan id 9 dstport 4789 local 10.77.0.2 remote 10.77.0.1
+link set vx0 mtu 1450 up
+addr add {NETWORK}.50/24 dev vx0
+"""
+"""A node on another host, whose frames come by a tunnel."""
+
+
+class Joined(Segment):
+    """A segment with a node on another host."""
+
+    @property
+    def ports(self) -> Ports:
+        return replace(super().ports, elsewhere={"away": AWAY_MAC})
+
+
+@pytest.fixture
+async def joined(playhost: Segment) -> AsyncIterator[Joined]:
+    """The segment of the host, and a node on another one."""
+    await playhost.run(["ip", "-batch", "-"], stdin=AWAY.encode())
+    await playhost.run(["ip", "-netns", "away", "-batch", "-"], stdin=IN_AWAY.encode())
+    yield Joined(playhost.nodes, playhost.run, playhost.python)
+    await playhost.run(["ip", "-batch", "-"], stdin=b"link delete vx0\nnetns delete away\n")
+
+
+async def test_what_a_node_on_another_host_sends_is_late_where_it_arrives_and_nothing_else_is(
+    joined: Joined, driver: LinkDriver
+) -> None:
+    before = {sender: await median_rtt_ms(joined, "n1", sender=sender) for sender in ("away", "n0")}
+    late = Impairment(delay_ms=200, limit_packets=LIMIT)
+    await reach(joined, driver, HostLinks(taps={tap("n1"): TapQdisc({AWAY_MAC: late})}))
+    for sender, added_ms in (("away", 200), ("n0", 0)):
+        assert_added(await median_rtt_ms(joined, "n1", sender=sender), before[sender], added_ms)
+    await reach(joined, driver, HostLinks())
+    assert_added(await median_rtt_ms(joined, "n1", sender="away"), before["away"], 0)
