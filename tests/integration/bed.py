@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +37,19 @@ BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
 _SPECS = Path(__file__).parents[2] / "specs"
 STORE_VARIABLE = "VMCLUSTER_TEST_STORE"
 """Set to `etcd` in the environment, beds keep their records in an etcd of their own instead of a file."""
+HOSTS_VARIABLE = "VMCLUSTER_TEST_HOSTS"
+"""Set to names of hosts, with commas, in the environment: beds are of the configured host, whose store these share, and
+the nodes of a topology are spread over them.
+"""
 _ROOTS = ("VMCLUSTER_HOST_READ_ROOTS", "VMCLUSTER_HOST_WRITE_ROOTS", "VMCLUSTER_DISK_ROOTS")
 ACTOR = "test"
 SHARED_CLUSTER = "trio"
 """The booted cluster that is shared by several tests: it is neither audited nor swept with them."""
+
+
+def hosts_of_nodes() -> list[str]:
+    """The hosts that the nodes of topologies are spread over; none where there is only one."""
+    return [name for name in os.environ.get(HOSTS_VARIABLE, "").split(",") if name]
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ class Bed:
     @classmethod
     def made_in(cls, directory: Path) -> "Bed":
         """A bed with an SSH key and the verdict on the host's KVM, and nothing else."""
+        if hosts_of_nodes():
+            return cls.found_in(directory)
         key = directory / "ssh" / "key"
         key.parent.mkdir(mode=0o700)
         generate_client_key(key)
@@ -78,6 +90,9 @@ class Bed:
 
     @staticmethod
     def _environment(directory: Path) -> dict[str, str]:
+        roots = dict.fromkeys(_ROOTS, f"{directory}:{BASE_IMAGE.parent}:{tempfile.gettempdir()}:{_SPECS}")
+        if hosts_of_nodes():
+            return roots
         return {
             "VMCLUSTER_CONFIG": str(directory / "config.yaml"),
             "VMCLUSTER_TOPOLOGY_DIR": str(directory / "topologies"),
@@ -88,7 +103,7 @@ class Bed:
             "VMCLUSTER_FAULT_REGISTRY": str(directory / "faults" / "registry.json"),
             "VMCLUSTER_SSH_KEY_PATH": str(directory / "ssh" / "key"),
             "VMCLUSTER_LIBVIRT_URI": LIBVIRT_URI,
-            **dict.fromkeys(_ROOTS, f"{directory}:{BASE_IMAGE.parent}:{tempfile.gettempdir()}:{_SPECS}"),
+            **roots,
         }
 
     @property
@@ -129,9 +144,11 @@ class Bed:
                 for i in range(nodes)
             ],
         }
+        for node, host in zip(document["nodes"], cycle(hosts_of_nodes()), strict=False):
+            node["host"] = host
         if edit is not None:
             edit(document)
-        path = self.directory / "topologies" / f"{cluster}.yaml"
+        path = self.settings.topology_dir / f"{cluster}.yaml"
         path.write_text(yaml.safe_dump(document))
         return path
 
