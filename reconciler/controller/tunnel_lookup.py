@@ -3,6 +3,7 @@
 from reconciler.desired.tunnels import Visitors, is_joined, tunnel_of
 from reconciler.errors import HostCapabilityMissing
 from reconciler.model.record import ClusterRecord, TunnelSpec
+from reconciler.store.merged_status import nodes_by_host
 from reconciler.store.protocol import Store
 
 
@@ -21,8 +22,8 @@ class Tunnels:
         host, cluster = self._store.own_host, whole.cluster_name
         if not is_joined(part, host, visitors):
             return None
-        hosts = await self._store.hosts()
-        addresses = {name: of.address for name, of in hosts.items() if of.address is not None}
+        hosts = {*nodes_by_host(whole, home), *visitors, host} - {""}
+        addresses = await self._store.host_addresses(hosts)
         if host not in addresses:
             raise HostCapabilityMissing(
                 f"{cluster} is on other hosts too, and host {host} has told no address for tunnels to them",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Protocol
 
 from pydantic import Field
@@ -241,6 +241,10 @@ class Store(Protocol):
 
     async def take_home(self, name: str) -> None:
         """Make a host the home of nodes without a host, if there never was one."""
+        ...
+
+    async def host_addresses(self, names: Collection[str]) -> dict[str, IPv4Address | IPv6Address]:
+        """Where those of these hosts that have told are reached by the others; cheaper than all about all hosts."""
         ...
 
     async def network_number(self, cluster_name: str) -> int:

@@ -1,7 +1,7 @@
 """What a store of this host only says where others speak of hosts."""
 
-from collections.abc import Mapping, Sequence, Set
-from ipaddress import IPv4Address
+from collections.abc import Collection, Mapping, Sequence, Set
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 from reconciler.errors import HostNotFound
@@ -20,6 +20,9 @@ class SoleHost:
         self._membership = SoleMember()
 
     async def hosts(self) -> dict[str, HostRecord]:
+        return {}
+
+    async def host_addresses(self, _names: Collection[str]) -> dict[str, IPv4Address | IPv6Address]:
         return {}
 
     async def put_host(self, report: HostReport) -> None:

@@ -121,6 +121,7 @@ class FleetHost:
         entry = await self.store.standing(cluster)
         if entry is None or entry.hosts is None:
             return
+        await self.store.host_addresses({of.host for of in entry.record.spec.nodes.values()})
         word = entry.hosts.words.get(self.name)
         if word is not None and word.observed_generation >= entry.record.generation:
             return

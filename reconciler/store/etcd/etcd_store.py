@@ -7,7 +7,7 @@ whether it was made, where the answer to it was lost.
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence, Set
 from datetime import UTC, datetime
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Self
 
 from reconciler.errors import Conflict, RecordUnreadable, StoreUnavailable, StoreUnreachable
@@ -238,6 +238,9 @@ class EtcdStore:
 
     async def take_home(self, name: str) -> None:
         await self._hosts.take_home(name)
+
+    async def host_addresses(self, names: Collection[str]) -> dict[str, IPv4Address | IPv6Address]:
+        return await self._hosts.addresses(names)
 
     async def network_number(self, cluster_name: str) -> int:
         return await self._hosts.network_number(cluster_name)

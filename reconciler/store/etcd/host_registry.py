@@ -1,6 +1,8 @@
 """The hosts that share an etcd. A key bound to a host's lease says whether it is alive."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address
 
 from reconciler.errors import Conflict, HostNotFound
 from reconciler.model.host import HostRecord, HostReport
@@ -32,6 +34,18 @@ class EtcdHosts:
             name: _record(name, value, None if name in alive else lost[name], cordoned=name in cordons)
             for name, value in sorted(hosts.items())
         }
+
+    async def addresses(self, names: Collection[str]) -> dict[str, IPv4Address | IPv6Address]:
+        """Where those of these hosts that have told are reached by the others."""
+        wanted, found = sorted(names), dict[str, IPv4Address | IPv6Address]()
+        for begin in range(0, len(wanted), OPERATIONS_LIMIT):
+            some = wanted[begin : begin + OPERATIONS_LIMIT]
+            for name, answer in zip(
+                some, await self._etcd.read(*(one(keys.HOSTS + of.encode()) for of in some)), strict=True
+            ):
+                if answer.kvs and (address := _report(name, answer.kvs[0].value).address) is not None:
+                    found[name] = address
+        return found
 
     async def put(self, report: HostReport) -> None:
         """Write what a host says of itself."""
@@ -114,7 +128,10 @@ class EtcdHosts:
 
 def _record(name: str, value: bytes, lost: bytes | None, *, cordoned: bool) -> HostRecord:
     """The record of a host; `lost` is since when it is not alive."""
-    what = f"record of host {name}"
-    report = parsed(HostReport, document_in(text_of(value, keys.unpacked, what), what), what)
     lost_since = None if lost is None else datetime.fromisoformat(lost.decode())
-    return HostRecord(**dict(report), cordoned=cordoned, alive=lost is None, lost_since=lost_since)
+    return HostRecord(**dict(_report(name, value)), cordoned=cordoned, alive=lost is None, lost_since=lost_since)
+
+
+def _report(name: str, value: bytes) -> HostReport:
+    what = f"record of host {name}"
+    return parsed(HostReport, document_in(text_of(value, keys.unpacked, what), what), what)

@@ -200,8 +200,9 @@ async def test_the_processes_of_a_host_share_its_lease(one: EtcdStore, empty_etc
     term = await one.membership().enter()
     async with of_host(empty_etcd, "one", tmp_path) as second:
         assert await second.membership().enter() == term
-        await one.put_host(report("one"))
+        await one.put_host(report("one").model_copy(update={"address": IPv4Address("10.0.0.1")}))
     assert (await one.hosts())["one"].alive, "the end of one process does not end the lease of the other"
+    assert await one.host_addresses(["one", "two"]) == {"one": IPv4Address("10.0.0.1")}
     one.membership().require(term)
 
 
