@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,21 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 DIRECTORY = Path(__file__).parents[1] / "specs" / "schemas" / "output"
 ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How one command ended."""
+
+    code: int
+    out: str
+    err: str
+    arguments: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def data(self) -> Any:
+        """The data that it has printed, as its schema has it."""
+        return read(self.arguments, self.code, self.out)
 
 
 def read(arguments: Sequence[str], code: int, out: str) -> Any:

@@ -1,7 +1,7 @@
-"""Starts commands in a node that go on without a connection, and asks what became of them: see `jobs.sh`.
+"""Starts commands on a node that keep running without a connection, and reads their state: see `jobs.sh`.
 
-Everything about a job is in the node, so it is there for any later client, goes back with a revert, and ends with the
-node's disk.
+All state of a job is on the node: any later client finds it, a revert reverts it, and it is deleted with the node's
+disk.
 """
 
 import base64
@@ -72,7 +72,7 @@ class NodeJobs:
         )
 
     async def stop(self, name: str, patience_s: int) -> Job:
-        """End a job by SIGTERM, or by SIGKILL if it goes on for so long."""
+        """Stop a job by SIGTERM, or by SIGKILL if it still runs after `patience_s`."""
         return self._one(await self._ask("stop", name, str(patience_s), timeout_s=self._timeout_s + patience_s))
 
     async def _ask(

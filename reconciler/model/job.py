@@ -1,4 +1,4 @@
-"""Jobs: commands that go on in a node without anybody who waits."""
+"""Background jobs on nodes."""
 
 from enum import StrEnum
 
@@ -9,7 +9,7 @@ from reconciler.model.timestamps import Moment
 
 
 class JobState(StrEnum):
-    """What became of a job; `lost` means that the node was reset, or its processes were killed from within."""
+    """The state of a job; `lost` means that the node was reset, or its processes were killed from within."""
 
     RUNNING = "running"
     ENDED = "ended"

@@ -1,4 +1,4 @@
-"""Commands that go on in a node without anybody who waits."""
+"""Background jobs on nodes: commands that keep running while no client is connected."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -21,14 +21,14 @@ _NAME_BYTES = 3
 
 
 class Jobs:
-    """The jobs in the nodes of clusters. The ID of a job begins with its node."""
+    """The jobs on the nodes of clusters. The ID of a job begins with its node."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._inspection = Inspection(runtime)
 
     async def start(self, cluster: str, node: str, command: str, *, env: Mapping[str, str] | None = None) -> Job:
-        """Start a command in a node and return at once. Raises as running a command does."""
+        """Start a command on a node and return at once. Raises as running a command does."""
         return await (await self._in(cluster, node)).start(secrets.token_hex(_NAME_BYTES), command, env)
 
     async def status(self, cluster: str, nodes: str | Sequence[str] | None = None) -> list[Job]:
@@ -59,9 +59,9 @@ class Jobs:
         return await (await self._in(cluster, node)).output(name, offset, limit_bytes)
 
     async def stop(self, cluster: str, job_id: str, *, patience_s: int = 5) -> Job:
-        """End a job and its descendants by SIGTERM, or by SIGKILL if it goes on for so long.
+        """Stop a job and its descendants by SIGTERM, or by SIGKILL if they still run after `patience_s`.
 
-        One that has ended stays as it is, and so do daemons, which are no longer descendants.
+        A job that has ended stays as it is, and so do daemons, which are no longer its descendants.
         """
         node, name = _parsed(job_id)
         return await (await self._in(cluster, node)).stop(name, patience_s)

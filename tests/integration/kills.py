@@ -11,16 +11,56 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import libvirt
 
 from reconciler.host.libvirt import libvirt_events
+from reconciler.model.choices import StopMode
+from reconciler.model.record import ClusterRecord
+from reconciler.records import record_changes
 from tests.integration.bed import Bed, Session
 
 MOST_BOUNDARIES = 60
 
 Verb = Callable[[Session], Awaitable[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verbs:
+    """What is done to one cluster, by a process that may be killed at it."""
+
+    cluster: str
+
+    async def define(self, session: Session) -> None:
+        await session.clusters.define(self.cluster)
+
+    async def start(self, session: Session) -> None:
+        await session.clusters.start(self.cluster, wait_for_ssh=False)
+
+    async def start_paused(self, session: Session) -> None:
+        await session.clusters.start(self.cluster, paused=True)
+
+    async def stop(self, session: Session) -> None:
+        await session.clusters.stop(self.cluster, mode=StopMode.DESTROY)
+
+    async def destroy(self, session: Session) -> None:
+        await session.clusters.destroy(self.cluster, remove_overlays=True)
+
+    async def ask_for_power_cycle(self, session: Session) -> None:
+        """Requested once, by a client that is not killed: what is interrupted is carrying it out."""
+        record = await self._record(session)
+        cycled = record_changes.power_cycled(record, frozenset({"n0"}), StopMode.DESTROY)
+        await session.runtime.store.put(cycled, expected_generation=record.generation, actor="test")
+
+    async def carry_out(self, session: Session) -> None:
+        await session.runtime.controller.converge(await self._record(session), timeout_s=120)
+
+    async def _record(self, session: Session) -> ClusterRecord:
+        record = await session.runtime.store.get(self.cluster)
+        assert record is not None
+        return record
 
 
 class Killer:

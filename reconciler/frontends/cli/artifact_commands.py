@@ -10,7 +10,7 @@ from reconciler.frontends.cli.completion import complete_artifact, complete_node
 from reconciler.frontends.cli.kernel_log_commands import node_names
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
-from reconciler.frontends.cli.session import CommandEnding, present
+from reconciler.frontends.cli.session import RUN_AGAIN, CommandEnding, present
 from reconciler.model.choices import BuildType, InstallMode
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ app.add_typer(artifact, name="artifact")
 
 
 DEFAULT_DEST = "/opt/vmcluster/artifacts"
-_GOES_ON = "run it again to continue"
 
 
 def _names(values: list[str] | None) -> list[str] | None:
@@ -141,7 +140,7 @@ def sync(
         lambda use: use.deployment.sync(
             cluster, artifact_id, nodes=node, force=force, dest_base=dest, timeout_s=timeout
         ),
-        CommandEnding(output=output, when_interrupted=_GOES_ON),
+        CommandEnding(output=output, when_interrupted=RUN_AGAIN),
         partial=True,
     )
 
@@ -164,7 +163,7 @@ def install(
         lambda use: use.deployment.install(
             cluster, artifact_id, nodes=node, install_mode=mode, dest_base=dest, timeout_s=timeout
         ),
-        CommandEnding(output=output, when_interrupted=_GOES_ON),
+        CommandEnding(output=output, when_interrupted=RUN_AGAIN),
         partial=True,
     )
 
@@ -183,7 +182,7 @@ def uninstall(
     """Uninstall the installed artifact from the nodes. Loaded modules stay loaded; synced trees stay."""
     return present(
         lambda use: use.deployment.uninstall(cluster, nodes=node, forget_only=forget, timeout_s=timeout),
-        CommandEnding(output=output, when_interrupted=_GOES_ON),
+        CommandEnding(output=output, when_interrupted=RUN_AGAIN),
         partial=True,
     )
 
@@ -194,7 +193,7 @@ def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRem
     """Remove an artifact from this host and free its space. Nodes keep their copies."""
     return present(
         lambda use: use.artifacts.remove(artifact_id),
-        CommandEnding(output=output, when_interrupted=_GOES_ON),
+        CommandEnding(output=output, when_interrupted=RUN_AGAIN),
     )
 
 

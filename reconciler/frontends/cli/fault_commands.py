@@ -13,7 +13,7 @@ from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, vali
 from reconciler.frontends.cli.other_words import CommandGroup
 from reconciler.frontends.cli.output import exit_with, prints
 from reconciler.frontends.cli.scoped_faults import HELD_COMMAND_HELP, HoldingCommand, hold, words_of
-from reconciler.frontends.cli.session import FAILURE, CommandEnding, present
+from reconciler.frontends.cli.session import FAILURE, RUN_AGAIN, CommandEnding, present
 from reconciler.model.choices import CutMode, Direction, Distribution, ShapeName
 from reconciler.usecases.application import UseCases
 
@@ -29,7 +29,6 @@ fault = Commands(
 app.add_typer(fault, name="fault")
 
 _STAYS_WANTED = "the fault stays requested: `vmcluster fault list` shows it, `vmcluster fault heal` removes it"
-_AGAIN = "run it again to continue"
 
 
 Handle = Annotated[
@@ -140,13 +139,19 @@ def impair(
     distribution: Annotated[
         Distribution, typer.Option("--distribution", help="Distribution of the delay within its jitter.")
     ] = Distribution.UNIFORM,
-    delay_correlation: Annotated[float, typer.Option("--delay-correlation", metavar="PCT")] = 0.0,
+    delay_correlation: Annotated[
+        float, typer.Option("--delay-correlation", metavar="PCT", help="How far a delay depends on the last packet's.")
+    ] = 0.0,
     loss: Annotated[float, typer.Option("--loss", metavar="PCT", help="Packets that are lost.")] = 0.0,
-    loss_correlation: Annotated[float, typer.Option("--loss-correlation", metavar="PCT")] = 0.0,
+    loss_correlation: Annotated[
+        float, typer.Option("--loss-correlation", metavar="PCT", help="How far losses come in bursts.")
+    ] = 0.0,
     duplicate: Annotated[float, typer.Option("--duplicate", metavar="PCT", help="Packets sent twice.")] = 0.0,
     corrupt: Annotated[float, typer.Option("--corrupt", metavar="PCT", help="Packets with a bit flipped.")] = 0.0,
     reorder: Annotated[float, typer.Option("--reorder", metavar="PCT", help="Packets that overtake delayed ones.")] = 0,
-    reorder_correlation: Annotated[float, typer.Option("--reorder-correlation", metavar="PCT")] = 0.0,
+    reorder_correlation: Annotated[
+        float, typer.Option("--reorder-correlation", metavar="PCT", help="How far overtaking comes in bursts.")
+    ] = 0.0,
     reorder_gap: Annotated[int, typer.Option("--reorder-gap", metavar="N", help="Only every N-th may overtake.")] = 0,
     rate: Annotated[int, typer.Option("--rate", metavar="KBIT", help="Bandwidth limit in kbit/s.")] = 0,
     limit: Annotated[int, typer.Option("--limit", metavar="PACKETS", help="Length of the queue in packets.")] = 0,
@@ -202,7 +207,7 @@ def heal(
 
     return present(
         lambda use: use.faults.heal_many(cluster, None if everything else handles),
-        CommandEnding(output=output, when_interrupted=_AGAIN),
+        CommandEnding(output=output, when_interrupted=RUN_AGAIN),
     )
 
 

@@ -78,7 +78,7 @@ def forget(
 ) -> "ForgottenHost":
     """Remove a host that is gone for good.
 
-    The next apply of their cluster places its nodes on other hosts, with new disks.
+    The next apply of each cluster places its nodes on other hosts, with new disks.
     """
     if not yes:
         _ask(name)

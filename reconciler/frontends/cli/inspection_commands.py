@@ -9,8 +9,7 @@ import typer
 
 import reconciler
 from reconciler.frontends.cli.commands import Commands
-from reconciler.frontends.cli.completion import complete_cluster
-from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, Topology, valid_text
+from reconciler.frontends.cli.options import AnyCluster, Cluster, Output, OutputFormat, Topology
 from reconciler.frontends.cli.output import emit, exit_with, prints
 from reconciler.frontends.cli.session import FAILURE, CommandEnding, given_topology, present, run_command
 from reconciler.usecases.application import UseCases
@@ -25,18 +24,7 @@ app = Commands()
 
 @app.command()
 @prints
-def status(
-    cluster: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[CLUSTER]",
-            help="Name of a cluster. Default: all clusters.",
-            autocompletion=complete_cluster,
-            callback=valid_text,
-        ),
-    ] = None,
-    output: Output = OutputFormat.TABLE,
-) -> "ClusterStatus | list[ClusterSummary]":
+def status(cluster: AnyCluster = None, output: Output = OutputFormat.TABLE) -> "ClusterStatus | list[ClusterSummary]":
     """Show the state of a cluster's nodes and what is wrong."""
     if cluster is None:
         return _present_list(output)

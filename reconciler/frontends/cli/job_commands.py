@@ -1,4 +1,4 @@
-"""Commands for what goes on in a node without anybody who waits."""
+"""Commands for background jobs on nodes."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reconciler.model.job import Job, JobOutput
 
 app = Commands()
-job = Commands(help="Start commands that go on by themselves, and poll them.", no_args_is_help=True)
+job = Commands(help="Run commands on nodes in the background.", no_args_is_help=True)
 app.add_typer(job, name="job")
 
 JobId = Annotated[str, typer.Argument(help="ID of a job, from `job status`.", callback=valid_text)]
@@ -27,11 +27,12 @@ def start(
     node: Node,
     words: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="The command.")],
     env: Annotated[
-        list[str] | None, typer.Option("--env", "-e", metavar="NAME=VALUE", help="Environment variable; repeatable.")
+        list[str] | None,
+        typer.Option("--env", "-e", metavar="NAME=VALUE", help="Set a variable in its environment; can be repeated."),
     ] = None,
     output: Output = OutputFormat.TABLE,
 ) -> "Job":
-    """Start a command in a node and return at once; it goes on by itself."""
+    """Start a command on a node in the background, and print its job ID."""
     command, variables = command_line(words), parse_environment(env or [])
     return present(lambda use: use.jobs.start(cluster, node, command, env=variables), CommandEnding(output=output))
 
@@ -39,7 +40,7 @@ def start(
 @job.command()
 @prints
 def status(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> "list[Job]":
-    """List the jobs of nodes that run, oldest first."""
+    """List the jobs of running nodes, oldest first."""
     return present(lambda use: use.jobs.status(cluster, nodes), CommandEnding(output=output), partial=True)
 
 
@@ -48,10 +49,10 @@ def status(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.
 def show_output(
     cluster: Cluster,
     job_id: JobId,
-    from_byte: Annotated[int, typer.Option("--from-byte", min=0, help="Skip so many bytes.")] = 0,
+    from_byte: Annotated[int, typer.Option("--from-byte", min=0, help="Skip this many bytes.")] = 0,
     output: Output = OutputFormat.TABLE,
 ) -> "JobOutput":
-    """Print what a job has printed so far."""
+    """Print the output of a job so far."""
     return present(lambda use: use.jobs.output(cluster, job_id, offset=from_byte), CommandEnding(output=output))
 
 
@@ -65,5 +66,5 @@ def stop(
     ] = 5,
     output: Output = OutputFormat.TABLE,
 ) -> "Job":
-    """End a job."""
+    """Stop a job and everything that it started, except daemons."""
     return present(lambda use: use.jobs.stop(cluster, job_id, patience_s=timeout), CommandEnding(output=output))

@@ -62,6 +62,15 @@ Cluster = Annotated[
     str,
     typer.Argument(metavar="CLUSTER", help="Name of a cluster.", autocompletion=complete_cluster, callback=valid_text),
 ]
+AnyCluster = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[CLUSTER]",
+        help="Name of a cluster. Default: all clusters.",
+        autocompletion=complete_cluster,
+        callback=valid_text,
+    ),
+]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="Name of a node.", autocompletion=complete_node)]
 Nodes = Annotated[
     list[str] | None,

@@ -14,7 +14,7 @@ import typer
 
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster, complete_condition
-from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, log_options, valid_text
+from reconciler.frontends.cli.options import AnyCluster, Cluster, Output, OutputFormat, log_options
 from reconciler.frontends.cli.output import narrate, prints
 from reconciler.frontends.cli.session import CommandEnding, present, run_command
 from reconciler.usecases.application import UseCases
@@ -113,15 +113,7 @@ def _collect_rarely() -> None:
 @app.command()
 @prints
 def events(
-    cluster: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[CLUSTER]",
-            help="Name of a cluster. Default: all clusters.",
-            autocompletion=complete_cluster,
-            callback=valid_text,
-        ),
-    ] = None,
+    cluster: AnyCluster = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new events until interrupted.")] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "list[ClusterEvent]":

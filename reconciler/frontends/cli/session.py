@@ -26,6 +26,7 @@ T = TypeVar("T")
 FAILURE = 1
 INTERRUPTED = 130  # 128 + SIGINT, as in every shell
 
+RUN_AGAIN = "run it again to continue"
 STAYS_WANTED = "the change is recorded: continue with `vmcluster apply` or `vmcluster start`"
 
 

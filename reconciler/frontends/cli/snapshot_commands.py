@@ -13,7 +13,7 @@ from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Output, OutputFormat, SshTimeout, Wait, valid_text
 from reconciler.frontends.cli.other_words import CommandGroup
 from reconciler.frontends.cli.output import exit_with, narrate, prints
-from reconciler.frontends.cli.session import FAILURE, STAYS_WANTED, CommandEnding, present, run_command
+from reconciler.frontends.cli.session import FAILURE, RUN_AGAIN, STAYS_WANTED, CommandEnding, present, run_command
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) ->
     """Delete a snapshot. Nodes and other snapshots are not affected."""
     return present(
         lambda use: use.snapshots.delete(cluster, name),
-        CommandEnding(output=output, when_interrupted="run it again, and it goes on"),
+        CommandEnding(output=output, when_interrupted=RUN_AGAIN),
     )
 
 
@@ -171,4 +171,4 @@ def gc(
             return await use.upkeep.unneeded(cluster)
         return await use.upkeep.collect(cluster)
 
-    return present(work, CommandEnding(output=output, when_interrupted="run it again, and it goes on"))
+    return present(work, CommandEnding(output=output, when_interrupted=RUN_AGAIN))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from reconciler.model.topology_file import TopologyFile, TopologySummary
 
 app = Commands()
-topology = Commands(help="List and show the topologies that have a name.", no_args_is_help=True)
+topology = Commands(help="List and print the topologies in topology_dir.", no_args_is_help=True)
 app.add_typer(topology, name="topology")
 
 Name = Annotated[str, typer.Argument(help="Name of a topology in topology_dir.", callback=valid_text)]

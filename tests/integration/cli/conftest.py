@@ -5,31 +5,14 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
-from tests import outputs
 from tests.integration.bed import Bed
+from tests.outputs import Ended
 
 COMMAND = [sys.executable, "-c", "from reconciler.frontends.cli.app import main; main()"]
 DEADLINE_S = 60
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How one command ended."""
-
-    code: int
-    out: str
-    err: str
-    arguments: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def data(self) -> Any:
-        """The machine-readable output, validated against its schema."""
-        return outputs.read(self.arguments, self.code, self.out)
 
 
 Vmcluster = Callable[..., Ended]

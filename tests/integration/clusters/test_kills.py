@@ -11,43 +11,23 @@ import time
 import libvirt
 import pytest
 
-from reconciler.model.choices import StopMode
-from reconciler.records import record_changes
 from tests.integration.bed import Audit, Bed, Session, audit, host_libvirt
-from tests.integration.kills import MOST_BOUNDARIES, Killer, end, kill_at_every_boundary, run, run_in_child, wait_for
+from tests.integration.kills import (
+    MOST_BOUNDARIES,
+    Killer,
+    Verbs,
+    end,
+    kill_at_every_boundary,
+    run,
+    run_in_child,
+    wait_for,
+)
 
 CLUSTER = "killed"
+VERBS = Verbs(CLUSTER)
+define, start, stop, destroy = VERBS.define, VERBS.start_paused, VERBS.stop, VERBS.destroy
+ask_for_power_cycle, carry_out = VERBS.ask_for_power_cycle, VERBS.carry_out
 RANDOM_KILLS = 6
-
-
-async def define(session: Session) -> None:
-    await session.clusters.define(CLUSTER)
-
-
-async def start(session: Session) -> None:
-    await session.clusters.start(CLUSTER, paused=True)
-
-
-async def stop(session: Session) -> None:
-    await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
-
-
-async def destroy(session: Session) -> None:
-    await session.clusters.destroy(CLUSTER, remove_overlays=True)
-
-
-async def ask_for_power_cycle(session: Session) -> None:
-    """Asked once, by a client that is not killed; carrying it out is what is interrupted."""
-    record = await session.runtime.store.get(CLUSTER)
-    assert record is not None
-    cycled = record_changes.power_cycled(record, frozenset({"n0"}), StopMode.DESTROY)
-    await session.runtime.store.put(cycled, expected_generation=record.generation, actor="test")
-
-
-async def carry_out(session: Session) -> None:
-    record = await session.runtime.store.get(CLUSTER)
-    assert record is not None
-    await session.runtime.controller.converge(record, timeout_s=120)
 
 
 def domain_ids() -> dict[str, int]:

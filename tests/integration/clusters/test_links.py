@@ -17,31 +17,21 @@ from reconciler.errors import ClusterError
 from reconciler.host.firewall.iptables_codec import chain_name
 from reconciler.host.firewall.nftables_codec import table_name
 from reconciler.model import names
-from reconciler.model.choices import CutMode, StopMode
+from reconciler.model.choices import CutMode
 from reconciler.model.faults import Groups, ImpairRequest, One, PartitionRequest
 from reconciler.model.links import FirewallChoice, Impairment
-from reconciler.records import record_changes
 from tests.integration.bed import Bed, Session, audit, host_libvirt
-from tests.integration.kills import MOST_BOUNDARIES, Killer, kill_at_every_boundary, run, run_in_child, wait_for
+from tests.integration.kills import MOST_BOUNDARIES, Killer, Verbs, kill_at_every_boundary, run, run_in_child, wait_for
 from tests.waiting import PATIENCE_S
 
 CLUSTER = "linked"
+VERBS = Verbs(CLUSTER)
+define, start, start_paused, stop, destroy = VERBS.define, VERBS.start, VERBS.start_paused, VERBS.stop, VERBS.destroy
+ask_for_power_cycle, carry_out = VERBS.ask_for_power_cycle, VERBS.carry_out
 TAPS = {node: names.tap_name(CLUSTER, node) for node in ("n0", "n1")}
 BOTH_WAYS = {(TAPS["n0"], TAPS["n1"]), (TAPS["n1"], TAPS["n0"])}
 CUT = PartitionRequest(shape=Groups(groups=(("n0",), ("n1",))))
 SLOW = ImpairRequest(source="n1", targets=("n0",), impairment=Impairment(rate_kbit=5000))
-
-
-async def define(session: Session) -> None:
-    await session.clusters.define(CLUSTER)
-
-
-async def start(session: Session) -> None:
-    await session.clusters.start(CLUSTER, wait_for_ssh=False)
-
-
-async def start_paused(session: Session) -> None:
-    await session.clusters.start(CLUSTER, paused=True)
 
 
 async def inject(session: Session) -> None:
@@ -51,27 +41,6 @@ async def inject(session: Session) -> None:
 
 async def heal(session: Session) -> None:
     await session.faults.heal_all(CLUSTER)
-
-
-async def stop(session: Session) -> None:
-    await session.clusters.stop(CLUSTER, mode=StopMode.DESTROY)
-
-
-async def destroy(session: Session) -> None:
-    await session.clusters.destroy(CLUSTER, remove_overlays=True)
-
-
-async def ask_for_power_cycle(session: Session) -> None:
-    record = await session.runtime.store.get(CLUSTER)
-    assert record is not None
-    cycled = record_changes.power_cycled(record, frozenset({"n0"}), StopMode.DESTROY)
-    await session.runtime.store.put(cycled, expected_generation=record.generation, actor="test")
-
-
-async def carry_out(session: Session) -> None:
-    record = await session.runtime.store.get(CLUSTER)
-    assert record is not None
-    await session.runtime.controller.converge(record, timeout_s=120)
 
 
 # The host, seen with other eyes than the product's.

@@ -23,6 +23,7 @@ from reconciler.host.libvirt.snapshot_xml import stacked
 from reconciler.model import names
 from reconciler.model.document import Domain, DomainDisk, Layer
 from tests.integration.bed import LIBVIRT_URI, Bed, Session, host_libvirt
+from tests.integration.snapshots import films
 
 CLUSTER = "snap"
 NODE = "n0"
@@ -195,3 +196,13 @@ def with_layers(domain: Domain, layers: dict[str, Path]) -> Domain:
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+
+@pytest.fixture
+async def film(bed: Bed, session: Session) -> Session:
+    """Two machines that run in their firmware, with a block written."""
+    bed.write_topology(films.CLUSTER, edit=films.small_nodes)
+    await session.clusters.define(films.CLUSTER)
+    await session.clusters.start(films.CLUSTER, wait_for_ssh=False)
+    films.write(1)
+    return session

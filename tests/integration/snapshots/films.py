@@ -11,6 +11,9 @@ import libvirt_qemu
 
 from tests.integration.bed import Bed, host_libvirt
 
+CLUSTER = "film"
+NODES = ("n0", "n1")
+RUNNING = dict.fromkeys(NODES, libvirt.VIR_DOMAIN_RUNNING)
 BLOCK_BYTES = 65536
 _ROOT_DISK_IN_QEMU = "/machine/peripheral/virtio-disk0/virtio-backend"
 
@@ -34,6 +37,12 @@ def write_block(cluster: str, node: str, block: int, pattern: int) -> None:
         for line in (command, "flush"):
             monitor_command = f'qemu-io -d {_ROOT_DISK_IN_QEMU} "{line}"'
             libvirt_qemu.qemuMonitorCommand(domain, monitor_command, libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+
+
+def write(pattern: int) -> None:
+    """Fill the first block of each node of the film."""
+    for node in NODES:
+        write_block(CLUSTER, node, 0, pattern)
 
 
 def assert_blocks(file: Path, blocks: dict[int, int]) -> None:

@@ -15,18 +15,16 @@ import pytest
 from reconciler.errors import ClusterError, SnapshotFailed
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import (
+    CLUSTER,
+    NODES,
+    RUNNING,
     assert_blocks,
     assert_nothing_is_left_over,
-    small_nodes,
     states,
     top_layers,
-    write_block,
+    write,
 )
 from tests.lab.daemons import forget_lost_starts, start_libvirtd, stop_libvirtd
-
-CLUSTER = "film"
-NODES = ("n0", "n1")
-RUNNING = dict.fromkeys(NODES, libvirt.VIR_DOMAIN_RUNNING)
 
 
 class DaemonRestart:
@@ -59,21 +57,6 @@ def restart(at: str, after_s: float) -> Iterator[DaemonRestart]:
     restart = DaemonRestart(at, after_s)
     yield restart
     restart.wait()
-
-
-@pytest.fixture
-async def film(bed: Bed, session: Session) -> Session:
-    """Two machines that run in their firmware, with a block written."""
-    bed.write_topology(CLUSTER, edit=small_nodes)
-    await session.clusters.define(CLUSTER)
-    await session.clusters.start(CLUSTER, wait_for_ssh=False)
-    write(1)
-    return session
-
-
-def write(pattern: int) -> None:
-    for node in NODES:
-        write_block(CLUSTER, node, 0, pattern)
 
 
 async def revert(session: Session) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-import libvirt
 import pytest
 
 from reconciler.desired import chains
@@ -18,33 +17,18 @@ from reconciler.records.approval import Approval
 from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import (
+    CLUSTER,
+    NODES,
+    RUNNING,
     assert_blocks,
     assert_nothing_is_left_over,
     chain_of,
     small_nodes,
     states,
     top_layers,
+    write,
     write_block,
 )
-
-CLUSTER = "film"
-NODES = ("n0", "n1")
-RUNNING = dict.fromkeys(NODES, libvirt.VIR_DOMAIN_RUNNING)
-
-
-@pytest.fixture
-async def film(bed: Bed, session: Session) -> Session:
-    """Two machines that run in their firmware, with a block written."""
-    bed.write_topology(CLUSTER, edit=small_nodes)
-    await session.clusters.define(CLUSTER)
-    await session.clusters.start(CLUSTER, wait_for_ssh=False)
-    write(1)
-    return session
-
-
-def write(pattern: int) -> None:
-    for node in NODES:
-        write_block(CLUSTER, node, 0, pattern)
 
 
 def assert_as_before(bed: Bed, pattern: int) -> None:

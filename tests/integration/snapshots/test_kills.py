@@ -12,7 +12,7 @@ import pytest
 from reconciler.errors import SnapshotNotFound
 from reconciler.files.ownership import read_mark
 from tests.integration.bed import Bed, Session, host_libvirt
-from tests.integration.kills import Verb, kill_at_every_boundary, run
+from tests.integration.kills import Verb, Verbs, kill_at_every_boundary, run
 from tests.integration.snapshots.films import (
     assert_blocks,
     assert_nothing_is_left_over,
@@ -25,19 +25,9 @@ from tests.integration.snapshots.films import (
 pytestmark = pytest.mark.long
 
 CLUSTER = "film"
+VERBS = Verbs(CLUSTER)
+define, start, start_paused = VERBS.define, VERBS.start, VERBS.start_paused
 RUNNING, PAUSED, OFF = libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_SHUTOFF
-
-
-async def define(session: Session) -> None:
-    await session.clusters.define(CLUSTER)
-
-
-async def start(session: Session) -> None:
-    await session.clusters.start(CLUSTER, wait_for_ssh=False)
-
-
-async def start_paused(session: Session) -> None:
-    await session.clusters.start(CLUSTER, paused=True)
 
 
 async def turn_off_n1(session: Session) -> None:

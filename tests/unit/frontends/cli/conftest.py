@@ -2,9 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -12,26 +10,11 @@ import structlog
 from reconciler.frontends.cli.app import run_command_line
 from reconciler.model.record import ClusterRecord
 from reconciler.store.sqlite import SqliteStore
-from tests import outputs
 from tests.kvm_verdict import give_kvm_verdict
+from tests.outputs import Ended
 from tests.unit.store.samples import sample_record
 
 ABSENT_LIBVIRT = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How one command ended."""
-
-    code: int
-    out: str
-    err: str
-    arguments: tuple[str, ...] = field(default=(), compare=False)
-
-    @property
-    def data(self) -> Any:
-        """What was printed for programs, as its schema has it."""
-        return outputs.read(self.arguments, self.code, self.out)
 
 
 Invoke = Callable[..., Ended]
