@@ -99,29 +99,29 @@ def _not_found(text: str, settings: Settings) -> TopologyNotFound:
         close = _close_to(path.name, path.parent)
         meant = f"did you mean {path.parent / close}?" if close else "correct the path"
         return TopologyNotFound(f"there is no topology file {shown(text)}", hint=meant)
-    names = topology_names(settings)
     message = f"there is no topology {shown(text)!r} in {settings.topology_dir}"
     if text.endswith(SUFFIXES):
         message = f"there is no file {shown(text)} here, and no topology of that name in {settings.topology_dir}"
     here = _close_to(text, Path())
     if here:
         return TopologyNotFound(message, hint=f"did you mean {here}, a file here?")
-    close = suggestion(_typed_stem(text), names)
-    meant = f"did you mean {close}? " if close else ""
-    if not names:
-        hint = f"{meant}it contains none; put a file NAME.yaml there, or give the path of a file"
-        return TopologyNotFound(message, hint=hint)
-    return TopologyNotFound(message, hint=f"{meant}it contains: {_listed(names)}")
+    return TopologyNotFound(
+        message, hint=_held(text, settings, "; put a file NAME.yaml there, or give the path of a file")
+    )
 
 
 def _no_such_name(name: str, settings: Settings) -> TopologyNotFound:
-    names = topology_names(settings)
-    close = suggestion(_typed_stem(name.rpartition("/")[2]), names)
-    meant = f"did you mean {close}? " if close else ""
-    held = f"it contains: {_listed(names)}" if names else "it contains none"
     path = "; give a name, not a path" if "/" in name else ""
     message = f"there is no topology {shown(name)!r} in {settings.topology_dir}{path}"
-    return TopologyNotFound(message, hint=meant + held)
+    return TopologyNotFound(message, hint=_held(name.rpartition("/")[2], settings))
+
+
+def _held(name: str, settings: Settings, if_none: str = "") -> str:
+    """What `topology_dir` contains instead, and which of it may have been meant."""
+    names = topology_names(settings)
+    close = suggestion(_typed_stem(name), names)
+    meant = f"did you mean {close}? " if close else ""
+    return meant + (f"it contains: {_listed(names)}" if names else f"it contains none{if_none}")
 
 
 def _listed(names: list[str]) -> str:
