@@ -1,7 +1,7 @@
 """The entries of a build tree, and the tree's identity; pure."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,6 +81,12 @@ def differences(a: Sequence[TreeEntry], b: Sequence[TreeEntry], role: Role) -> T
         added=tuple(path_text(path) for path in named if path not in were),
         removed=tuple(path_text(path) for path in named if path not in are),
     )
+
+
+def sizes(a: Sequence[TreeEntry], b: Sequence[TreeEntry], paths: Set[str]) -> dict[str, tuple[int | None, int | None]]:
+    """By path, sorted: its size in each tree; None where it is not."""
+    in_a, in_b = ({path_text(entry.path): entry.size_bytes for entry in tree} for tree in (a, b))
+    return {path: (in_a.get(path), in_b.get(path)) for path in sorted(paths)}
 
 
 def _differ(a: TreeEntry, b: TreeEntry) -> bool:

@@ -102,6 +102,15 @@ class ClusterStatus(Abridgeable):
     conditions: tuple[Condition, ...] = Field(
         default=(), description="Conditions of the cluster as a whole, as of the last round."
     )
+    faults_in_force: tuple[str, ...] = Field(
+        default=(), description="Handles of the network faults that are desired now, also after a revert."
+    )
+    removed_nodes: tuple[str, ...] = Field(
+        default=(), description="After a destroy: the nodes whose machines it removed."
+    )
+    disks_kept: bool | None = Field(
+        default=None, description="After a destroy: whether disks and snapshots are kept; null otherwise."
+    )
 
 
 class GuestDisk(Frozen):
@@ -157,6 +166,9 @@ class ExecResult(Frozen):
     stderr_replaced: bool = Field(default=False, description="Bytes that were not UTF-8 are replaced by U+FFFD.")
     stdout_omitted_bytes: int = Field(default=0, description="Bytes omitted between its beginning and end.")
     stderr_omitted_bytes: int = Field(default=0, description="Bytes omitted between its beginning and end.")
+    kernel_event: MessageText | None = Field(
+        default=None, description="What the node's kernel reported on its console meanwhile: an oops, a panic."
+    )
 
 
 class ExecAllResult(Abridgeable):
@@ -219,6 +231,9 @@ class SnapshotInfo(Abridgeable):
     include_memory: bool = Field(default=False, description="The nodes' memory was saved too.")
     pause_s: float = Field(default=0.0, description="How long running nodes were paused for it.")
     lost: bool = Field(default=False, description="It was taken and no longer exists.")
+    parent: str | None = Field(
+        default=None, description="The snapshot that its disks are based on; null for the base image, or if not known."
+    )
     warnings: tuple[MessageText, ...] = Field(
         default=(), description="On creation: what may not be as intended, such as nodes where cloud-init still runs."
     )
@@ -238,6 +253,7 @@ class SnapshotDeleteResult(Abridgeable):
     snapshot_name: str = Field(description="Name of the snapshot.")
     cluster_name: str = Field(description="Name of the cluster.")
     per_node: dict[str, SnapshotNodeDeletion] = Field(description="By node: whether its part is deleted.")
+    freed_bytes: int = Field(default=0, description="Disk space on this host that only this snapshot used.")
 
 
 class ExcludedPath(Frozen):
@@ -267,6 +283,13 @@ class BuildArtifact(Abridgeable):
     registered_at: Moment = Field(description="When it was first registered.")
 
 
+class SizeChange(Frozen):
+    """The size of a file in both artifacts; null where it is not."""
+
+    bytes_a: int | None = Field(description="In a; null if it is not there.")
+    bytes_b: int | None = Field(description="In b; null if it is not there.")
+
+
 class ArtifactDiff(Abridgeable):
     """The differences from artifact a to artifact b."""
 
@@ -279,6 +302,9 @@ class ArtifactDiff(Abridgeable):
     removed_modules: tuple[str, ...] = Field(default=(), description="Only in a.")
     added_bins: tuple[str, ...] = Field(default=(), description="Only in b.")
     removed_bins: tuple[str, ...] = Field(default=(), description="Only in a.")
+    sizes: dict[str, SizeChange] = Field(
+        default={}, description="By path: the sizes of these modules and programs in both."
+    )
     other_changes: int = Field(default=0, description="How many other paths were changed, added or removed.")
     changed_others: tuple[str, ...] = Field(default=(), description="The first 200 of those that were changed.")
     added_others: tuple[str, ...] = Field(default=(), description="The first 200 of those that were added.")

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from reconciler.artifacts.git import git_log
 from reconciler.artifacts.library import Library
-from reconciler.artifacts.tree_entries import Role, TreeDifference, differences
+from reconciler.artifacts.tree_entries import Role, TreeDifference, differences, sizes
 from reconciler.errors import InvalidArgument
 from reconciler.files.roots import Reach
 from reconciler.model.choices import BuildType
-from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact
+from reconciler.model.results import ArtifactDiff, ArtifactRemoval, BuildArtifact, SizeChange
 from reconciler.progress import Progress, no_progress
 from reconciler.runtime import Runtime
 from reconciler.usecases.host_paths import absolute, open_source, reach_of_commands
@@ -95,6 +95,10 @@ class Artifacts:
             added_others=others.added[:_OTHERS_LIMIT],
             removed_others=others.removed[:_OTHERS_LIMIT],
             git_log=log,
+            sizes={
+                path: SizeChange(bytes_a=in_a, bytes_b=in_b)
+                for path, (in_a, in_b) in sizes(*entries, _named(modules, bins)).items()
+            },
         )
 
 

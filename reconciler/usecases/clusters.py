@@ -277,7 +277,13 @@ class Clusters:
         record = await self._mark_deleted(cluster, remove_overlays)
         if record is not None:
             await self._converge(record)
-        return ClusterStatus(cluster_name=cluster, network_active=False, nodes=())
+        return ClusterStatus(
+            cluster_name=cluster,
+            network_active=False,
+            nodes=(),
+            removed_nodes=tuple(record.spec.nodes) if record else (),
+            disks_kept=None if record is None else not remove_overlays,
+        )
 
     async def crash(
         self,

@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Iterable, Mapping, Set
 from copy import copy
+from datetime import UTC, datetime
 
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.concurrency import together
 from reconciler.controller.round_results import Look
 from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
+from reconciler.faults.combine import wanted_at
 from reconciler.faults.kinds import pulled_by
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pooled_connections import NoLogin
@@ -308,6 +310,7 @@ def _status_of(record: ClusterRecord, look: Look, nodes: tuple[NodeStatus, ...])
         generation=look.record.generation,
         observed_generation=look.status.observed_generation,
         conditions=(*look.status.conditions, *guests_conditions(record, nodes)),
+        faults_in_force=tuple(of.handle_id for of in wanted_at(look.record.faults.values(), datetime.now(UTC))),
     )
 
 

@@ -7,6 +7,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import OnOutput
 from reconciler.guest.pool import DEFAULT_OUTPUT_LIMIT_BYTES
 from reconciler.guest.pooled_connections import NoLogin
+from reconciler.health.kernels_heard import KernelsHeard
 from reconciler.health.node_failures import partial_failure
 from reconciler.health.node_state import NodeState, not_running
 from reconciler.model.record import ClusterRecord
@@ -55,8 +56,9 @@ class Nodes:
         (address,) = await addresses(self._runtime, record, [select_node(record, node, all_with=_EXEC_ALL)])
         if down := await self._down(record, [address]):
             raise not_running(cluster, down)
+        kernels = await KernelsHeard.from_now(record, [address.node])
         try:
-            return await self._runtime.ssh.run(
+            answer = await self._runtime.ssh.run(
                 address,
                 command,
                 timeout_s=timeout_s,
@@ -68,6 +70,9 @@ class Nodes:
             )
         except NoLogin as error:
             raise (await self._inspection.explained(record, {address.node: error}))[address.node] from error
+        except ClusterError as error:
+            raise await kernels.explained(error, address.node) from error.__cause__
+        return (await kernels.beside({address.node: answer}))[address.node]
 
     async def run_all(
         self,
@@ -95,8 +100,11 @@ class Nodes:
             node: not_running(record.cluster_name, {node: state}) for node, state in down.items()
         }
         asked = [address for address in targets if address.node not in down]
-        heard = await self._runtime.ssh.run_all(
-            asked, command, timeout_s=timeout_s, env=env, stdin=stdin, output_limit_bytes=output_limit_bytes
+        kernels = await KernelsHeard.from_now(record, [address.node for address in asked])
+        heard = await kernels.beside(
+            await self._runtime.ssh.run_all(
+                asked, command, timeout_s=timeout_s, env=env, stdin=stdin, output_limit_bytes=output_limit_bytes
+            )
         )
         failed = {node: answer for node, answer in heard.items() if isinstance(answer, ClusterError)}
         answers |= {**heard, **await self._inspection.explained(record, failed)}

@@ -1,7 +1,6 @@
 """Snapshots of whole clusters: create, list, revert, delete."""
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,37 +12,35 @@ from reconciler.controller.round_results import PlannedChange
 from reconciler.errors import (
     ClusterError,
     InvalidArgument,
+    LibvirtUnavailable,
     RevertFailed,
     SnapshotExists,
     SnapshotFailed,
     SnapshotLost,
     SnapshotNotFound,
 )
-from reconciler.files.space import allocated_bytes
 from reconciler.guest.address import GuestAddress
 from reconciler.health.provisioning import not_yet_provisioned, with_user_data
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
 from reconciler.model.fields import SnapshotName
-from reconciler.model.names import ROOT_DISK
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import (
     ClusterStatus,
     SnapshotDeleteResult,
-    SnapshotFile,
     SnapshotInfo,
     SnapshotNodeDeletion,
-    SnapshotNodeInfo,
 )
-from reconciler.model.snapshot import SnapshotNode, SnapshotPower
-from reconciler.model.status import HeldSnapshot
+from reconciler.model.snapshot import Manifest, SnapshotPower
 from reconciler.progress import Progress, no_progress
 from reconciler.records import record_changes
+from reconciler.records.fault_changes import without_faults
 from reconciler.records.node_addresses import addresses
 from reconciler.records.stored_records import change_record, existing, recorded
 from reconciler.runtime import Runtime
 from reconciler.usecases.convergence import wait_for_ssh
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.revert_losses import RevertLosses, losses_of
+from reconciler.usecases.snapshot_description import bytes_gone, files_on_host, snapshot_info
 from reconciler.usecases.snapshot_tree import snapshot_tree
 
 _SNAPSHOT_NAME: TypeAdapter[str] = TypeAdapter(SnapshotName)
@@ -84,12 +81,12 @@ class Snapshots:
         paused, it is completed.
         """
         record = await existing(self._runtime.store, cluster)
-        name = resolved_name(record, name)
+        asked, name = name, resolved_name(record, name)
         _require_no_shared_disk(record)
         observed = await self._seen(record)
         if name in observed.snapshots:
             raise _snapshot_exists(cluster, name)
-        warnings = await self._unprovisioned(record, observed)
+        warnings = (*_renamed(asked, name), *await self._unprovisioned(record, observed))
         for warning in warnings:
             self._progress.report(f"warning: {warning}")
 
@@ -126,7 +123,18 @@ class Snapshots:
             SnapshotInfo(snapshot_name=name, cluster_name=cluster, created_at=None, per_node={}, lost=True)
             for name in lost
         ]
-        return [*infos, *gone] or await self._none_of(cluster)
+        parents = await self._parents(record, [of.manifest for of in held])
+        placed = [info.model_copy(update={"parent": parents.get(info.snapshot_name)}) for info in infos]
+        return [*placed, *gone] or await self._none_of(cluster)
+
+    async def _parents(self, record: ClusterRecord, manifests: list[Manifest]) -> dict[str, str | None]:
+        """What each snapshot is based on; nothing while libvirt is away."""
+        try:
+            observed = await self._seen(record) if manifests else None
+        except LibvirtUnavailable:
+            return {}
+        tree = snapshot_tree(record, observed, manifests).snapshots if observed else ()
+        return {place.snapshot_name: place.parent for place in tree}
 
     async def _none_of(self, cluster: str) -> list[SnapshotInfo]:
         await existing(self._runtime.store, cluster)
@@ -161,8 +169,9 @@ class Snapshots:
         restart_after: bool = True,
         wait: bool = True,
         ssh_timeout_s: float = 120.0,
+        heal: bool = False,
     ) -> ClusterStatus:
-        """Revert all nodes to the snapshot, or none.
+        """Revert all nodes to the snapshot, or none; with `heal`, the network faults end before the nodes run again.
 
         Raises `SnapshotNotFound`, `SnapshotLost`, and `RevertFailed` if the cluster has other nodes now, a file of the
         snapshot is damaged, or its memory no longer fits the nodes: nothing was recorded then, and no node was stopped.
@@ -176,7 +185,7 @@ class Snapshots:
             before = await existing(self._runtime.store, cluster)
             observed = await self._runtime.rounds.observe(before)
             found[:] = [await self._revertible(before, name, observed, restart_after)]
-            asked[:] = [await self._ask_for_revert(before, name, found[0], restart_after)]
+            asked[:] = [await self._ask_for_revert(before, name, found[0], restart_after, heal)]
             return PlannedChange(asked[0], await self._runtime.rounds.compare(asked[0], observed))
 
         try:
@@ -199,6 +208,7 @@ class Snapshots:
         """Delete a snapshot on every node. Layers that other snapshots or the nodes need are kept."""
         name = resolved_name(await existing(self._runtime.store, cluster), name)
         gone: list[Snapshot | Unknown | None] = []
+        files: dict[Path, int] = {}
 
         async def decide() -> PlannedChange:
             before = await existing(self._runtime.store, cluster)
@@ -207,6 +217,9 @@ class Snapshots:
             if snapshot is None and name not in before.snapshots:
                 raise snapshot_not_found(before, name)
             gone[:] = [snapshot]
+            files.update(
+                await asyncio.to_thread(files_on_host, name, await self._runtime.rounds.parts.held_snapshots(before))
+            )
             after = await self._change(
                 cluster,
                 partial(record_changes.without_snapshot, name=name),
@@ -223,6 +236,7 @@ class Snapshots:
             snapshot_name=name,
             cluster_name=cluster,
             per_node={node: SnapshotNodeDeletion(node_name=node, deleted=True) for node in nodes},
+            freed_bytes=await asyncio.to_thread(bytes_gone, files),
         )
 
     async def _unprovisioned(self, record: ClusterRecord, observed: ClusterDocument) -> tuple[str, ...]:
@@ -280,7 +294,7 @@ class Snapshots:
         return now is not None and now.deletion is None and now.nodes == record.nodes
 
     async def _ask_for_revert(
-        self, record: ClusterRecord, name: str, snapshot: Snapshot, restart_after: bool
+        self, record: ClusterRecord, name: str, snapshot: Snapshot, restart_after: bool, heal: bool
     ) -> ClusterRecord:
         asked = record.snapshots.get(name)
 
@@ -288,7 +302,8 @@ class Snapshots:
             _require_same_nodes(before, name, snapshot)
             if asked is not None and before.snapshots.get(name) != asked:
                 raise snapshot_not_found(before, name)  # another client has deleted it meanwhile
-            return record_changes.reverted(before, name, snapshot, restart_after=restart_after)
+            kept = without_faults(before, before.faults) if heal else before
+            return record_changes.reverted(kept, name, snapshot, restart_after=restart_after)
 
         consent = partial(record_changes.agreed_by_revert, snapshot=snapshot)
         return await self._change(record.cluster_name, edit, consent=consent)
@@ -351,38 +366,8 @@ def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
     return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=f"it has {known}")
 
 
-def snapshot_info(held: HeldSnapshot, order: tuple[str, ...]) -> SnapshotInfo:
-    """A snapshot with its nodes in this order; other nodes come last."""
-    manifest = held.manifest
-    parts = {node: manifest.nodes[node] for node in (*order, *sorted(manifest.nodes)) if node in manifest.nodes}
-    return SnapshotInfo(
-        snapshot_name=manifest.snapshot_name,
-        cluster_name=manifest.cluster_name,
-        created_at=manifest.created_at,
-        include_memory=manifest.include_memory,
-        pause_s=manifest.pause_s,
-        per_node={node: _node_info(node, part, held.sizes) for node, part in parts.items()},
-    )
-
-
-def _node_info(node: str, part: SnapshotNode, sizes: Mapping[str, int]) -> SnapshotNodeInfo:
-    disks = {target: _file_info(disk.path, sizes) for target, disk in part.disks.items()}
-    memory = _file_info(part.memory, sizes) if part.memory else None
-    return SnapshotNodeInfo(
-        node_name=node,
-        disk_path=disks[ROOT_DISK].path,
-        size_bytes=sum(file.size_bytes for file in (*disks.values(), *([memory] if memory else []))),
-        memory_path=memory.path if memory else None,
-        power=part.power,
-        disks=disks,
-        memory_bytes=memory.size_bytes if memory else 0,
-    )
-
-
-def _file_info(path: Path, sizes: Mapping[str, int]) -> SnapshotFile:
-    """A file of a snapshot: as another host said, or as it is here."""
-    size = sizes.get(str(path))
-    return SnapshotFile(path=str(path), size_bytes=allocated_bytes(path) if size is None else size)
+def _renamed(asked: str, name: str) -> tuple[str, ...]:
+    return () if asked == name else (f"{asked!r} is the topology's name for {name!r}, under which it is listed",)
 
 
 def _require_no_shared_disk(record: ClusterRecord) -> None:

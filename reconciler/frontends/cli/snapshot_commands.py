@@ -90,6 +90,7 @@ def revert(
         ),
     ] = True,
     wait: Wait = True,
+    heal: Annotated[bool, typer.Option("--heal", help="Also end all network faults.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation on a terminal.")] = False,
     timeout: SshTimeout = 120.0,
     output: Output = OutputFormat.TABLE,
@@ -109,11 +110,15 @@ def revert(
         require_a_yes(f"Revert all nodes of {cluster!r} to {name!r}?")
     began = time.monotonic()
     status = present(
-        lambda use: use.snapshots.revert(cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout),
+        lambda use: use.snapshots.revert(
+            cluster, name, restart_after=restart, wait=wait, ssh_timeout_s=timeout, heal=heal
+        ),
         CommandEnding(output=output, when_interrupted=STAYS_WANTED),
         partial=True,
     )
     narrate(f"reverted to {name} in {time.monotonic() - began:.1f} s")
+    if status.faults_in_force:
+        narrate(f"network faults are still in force: vmcluster fault heal {cluster} --all")
     return status
 
 

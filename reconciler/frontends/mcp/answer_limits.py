@@ -29,7 +29,7 @@ _ITEM_BYTES = 400
 _FROM_START = frozenset({"nodes", "results", "per_node", "actions"})
 _MAPPINGS = frozenset(
     {
-        *("results", "errors", "per_node", "kernel_versions", "metadata", "disks", "labels"),
+        *("results", "errors", "per_node", "kernel_versions", "metadata", "disks", "labels", "sizes"),
         *("losses_elsewhere", "restarts_elsewhere", "nodes_elsewhere"),
     }
 )

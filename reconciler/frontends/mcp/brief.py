@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.kernel_log import DmesgLine, KernelEvent
-from reconciler.model.results import ExecResult
+from reconciler.model.results import ArtifactDiff, ClusterStatus, ExecResult, NodeStatus
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 
 OF_THE_CONTRACT: dict[str, frozenset[str]] = {
@@ -29,6 +29,7 @@ _SAID_ELSEWHERE: dict[type[BaseModel], frozenset[str]] = {
     NetFaultInfo: frozenset({"requested", "observed"}),  # in `parameters`
     DmesgLine: frozenset({"sequence"}),
     KernelEvent: frozenset({"sequence"}),
+    ArtifactDiff: frozenset({"changed_others", "added_others", "removed_others"}),  # counted in `other_changes`
 }
 _BAD_WHEN_TRUE = frozenset({ConditionType.DRIFTED})
 _COUNTS = ("omitted", "_omitted_bytes", "_truncated")
@@ -45,6 +46,18 @@ def brief(value: Any, dumped: Any) -> Any:
         pairs = zip(value, dumped, strict=True)
         return [brief(of, left) for of, left in pairs if not (isinstance(of, Condition) and _as_it_should_be(of))]
     return dumped
+
+
+def without_modules(result: Any) -> Any:
+    """The same, with the nodes' loaded modules counted: they are listed where the state of a cluster is asked for."""
+    match result:
+        case ClusterStatus():
+            return result.model_copy(update={"nodes": tuple(map(without_modules, result.nodes))})
+        case NodeStatus():
+            counted = {"loaded_modules": len(result.loaded_modules)} if result.loaded_modules else {}
+            return result.model_copy(update={"loaded_modules": (), "omitted": counted})
+        case _:
+            return result
 
 
 def without_empty_counts(value: Any) -> Any:

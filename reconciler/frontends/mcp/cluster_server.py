@@ -22,7 +22,7 @@ from reconciler.frontends.mcp.answer_limits import Extent, abridged
 from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, argument_refusal
 from reconciler.frontends.mcp.asking_first import Questions
 from reconciler.frontends.mcp.backend import Backend, lifespan
-from reconciler.frontends.mcp.brief import brief, without_empty_counts
+from reconciler.frontends.mcp.brief import brief, without_empty_counts, without_modules
 from reconciler.frontends.mcp.client_questions import roots_and_consent
 from reconciler.frontends.mcp.client_roots import known_roots
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
@@ -38,6 +38,7 @@ from reconciler.model.results import ToolError, ToolResult
 _TOOLS_STAY_MS = 3_600_000
 _DEFAULT_EXTENT = Extent()
 _EVERYTHING = Mode()
+_LISTING_MODULES = frozenset({"cluster_status"})
 _DEFINITIONS = {tool.name: tool for tool in TOOLS}
 
 log = logging.getLogger(__name__)
@@ -154,6 +155,8 @@ def _protocol_result(
     answer: ToolResult[Any], tool: str, arguments: dict[str, Any], extent: Extent = _DEFAULT_EXTENT
 ) -> CallToolResult:
     """The envelope as structured content, and as text for clients that pass only text to their model."""
+    if tool not in _LISTING_MODULES:
+        answer = answer.model_copy(update={"result": without_modules(answer.result)})
     dumped = as_text(answer.model_dump(mode="json"))
     dumped["next"] = as_text(next_step(tool, arguments, dumped))
     if not extent.full:

@@ -83,6 +83,16 @@ def _reboot(node: str) -> str:
     return f"node_crash({{cluster_name}}, node={json.dumps(node)}) to reboot it"
 
 
+def _after_revert(result: Any, known: Arguments) -> str:
+    if result.get("faults_in_force"):
+        return "net_heal_all({cluster_name}) ends the network faults, which are still in force"
+    return _after_status(result, known)
+
+
+def _after_destroy(result: Any, known: Arguments) -> str:
+    return "cluster_define(topology_name=…) takes the kept disks up" if result.get("disks_kept") else "cluster_list()"
+
+
 def _after_plan(result: Any, known: Arguments) -> str:
     if result["converged"]:
         return "nothing to do"
@@ -95,12 +105,16 @@ def _after_plan(result: Any, known: Arguments) -> str:
 
 
 def _after_exec(result: Any, known: Arguments) -> str:
+    if result.get("kernel_event"):
+        return "dmesg_collect({cluster_name}): the kernel reported a problem meanwhile"
     if result["timed_out"]:
         return "job_start({cluster_name}, {node_name}, {command}), which needs no patience"
     return "dmesg_collect({cluster_name}) to see what the kernel said"
 
 
 def _after_exec_all(result: Any, known: Arguments) -> str:
+    if any(of.get("kernel_event") for of in result["results"].values()):
+        return "dmesg_collect({cluster_name}): a kernel reported a problem meanwhile"
     if failed := result["failed_nodes"]:
         return f"node_exec({{cluster_name}}, node_name={json.dumps(failed[0])}, command=…) to find out why it failed"
     return "dmesg_collect({cluster_name}) to see what the kernels said"
@@ -192,11 +206,11 @@ _AFTER: dict[str, str | Callable[[Any, Arguments], str]] = {
         ("cluster_apply", "cluster_start", "cluster_restart", "cluster_status", "cluster_rollback", "cluster_adopt"),
         _after_status,
     ),
-    "snapshot_revert": _after_status,
+    "snapshot_revert": _after_revert,
     "node_crash": _after_status,
     "cluster_handle": "dmesg_mark({cluster_name}) before a test",
     "cluster_stop": "cluster_start({cluster_name}) or cluster_destroy({cluster_name})",
-    "cluster_destroy": "cluster_list()",
+    "cluster_destroy": _after_destroy,
     "cluster_history": "cluster_rollback_plan({cluster_name}, to=…)",
     "node_exec": _after_exec,
     "node_exec_all": _after_exec_all,

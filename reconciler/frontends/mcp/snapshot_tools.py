@@ -71,16 +71,23 @@ async def snapshot_revert(
     ] = True,
     wait_for_ssh: WaitForSsh = True,
     ssh_timeout_s: SshTimeout = 120,
+    heal: Annotated[bool, Field(description="Also end all network faults.")] = False,
 ) -> ToolResult[ClusterStatus]:
     """Revert all nodes to a snapshot: all of them, or none. Everything written since then is lost, so save it first.
 
     From a snapshot with memory, nodes resume within seconds and without a boot; clocks are set. From one without, nodes
-    that ran are booted. Other snapshots stay. REVERT_FAILED: nothing was changed.
+    that ran are booted. Other snapshots stay; without `heal`, faults too (`faults_in_force`). REVERT_FAILED: nothing
+    was changed.
     """
     return await settle(
         call,
         lambda use: use.snapshots.revert(
-            cluster_name, snapshot_name, restart_after=restart_after, wait=wait_for_ssh, ssh_timeout_s=ssh_timeout_s
+            cluster_name,
+            snapshot_name,
+            restart_after=restart_after,
+            wait=wait_for_ssh,
+            ssh_timeout_s=ssh_timeout_s,
+            heal=heal,
         ),
     )
 

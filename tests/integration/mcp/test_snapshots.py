@@ -33,6 +33,30 @@ async def test_a_snapshot_is_taken_listed_reverted_to_and_deleted(bed: Bed) -> N
     assert audit(bed).clean
 
 
+async def test_a_revert_names_the_faults_that_stay_and_ends_them_on_request(bed: Bed) -> None:
+    bed.write_topology("alpha")
+    async with connected(bed) as agent:
+        await agent.call("cluster_define", topology_name="alpha")
+        for name in ("base", "next"):
+            assert (await agent.call("snapshot_create", cluster_name="alpha", snapshot_name=name))["success"]
+        listed = (await agent.call("snapshot_list", cluster_name="alpha"))["result"]
+        assert [of.get("parent") for of in listed] == [None, "base"]
+        split = {"partition_a": ["n0"], "partition_b": ["n1"]}
+        handle = (await agent.call("net_partition", cluster_name="alpha", **split))["result"]["handle_id"]
+        kept = await agent.call("snapshot_revert", cluster_name="alpha", snapshot_name="base")
+        assert kept["result"]["faults_in_force"] == [handle]
+        assert kept["next"].startswith("net_heal_all(")
+        healed = await agent.call("snapshot_revert", cluster_name="alpha", snapshot_name="base", heal=True)
+        assert "faults_in_force" not in healed["result"]
+        assert (await agent.call("net_fault_list", cluster_name="alpha"))["result"] == []
+        deleted = (await agent.call("snapshot_delete", cluster_name="alpha", snapshot_name="next"))["result"]
+        assert deleted["freed_bytes"] > 0
+        gone = (await agent.call("cluster_destroy", cluster_name="alpha"))["result"]
+        assert (gone["removed_nodes"], gone["disks_kept"]) == (["n0", "n1"], True)
+        assert (await agent.call("cluster_destroy", cluster_name="alpha", remove_overlays=True))["success"]
+    assert audit(bed).clean
+
+
 async def test_snapshots_that_cannot_be_have_codes_of_their_own(bed: Bed) -> None:
     bed.write_topology("alpha", nodes=1)
     async with connected(bed) as agent:

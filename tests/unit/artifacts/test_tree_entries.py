@@ -5,7 +5,7 @@ import dataclasses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, path_text, tree_id
+from reconciler.artifacts.tree_entries import EntryKind, TreeEntry, path_text, sizes, tree_id
 
 NAMES = st.binary(min_size=1, max_size=8).filter(lambda name: not set(name) & {0, ord("/")})
 ENTRIES = st.builds(
@@ -52,3 +52,9 @@ def test_sizes_and_times_are_no_part_of_the_id() -> None:
 @given(st.binary())
 def test_any_path_can_be_shown(path: bytes) -> None:
     path_text(path).encode()
+
+
+def test_sizes_are_those_in_each_tree() -> None:
+    old = [TreeEntry(b"a.ko", EntryKind.FILE, 0o644, b"1", 10), TreeEntry(b"b", EntryKind.FILE, 0o644, b"2", 5)]
+    new = [TreeEntry(b"a.ko", EntryKind.FILE, 0o644, b"3", 12), TreeEntry(b"c.ko", EntryKind.FILE, 0o644, b"4", 7)]
+    assert sizes(old, new, {"c.ko", "a.ko"}) == {"a.ko": (10, 12), "c.ko": (None, 7)}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
 from reconciler.model.status import HeldSnapshot
-from reconciler.usecases.snapshots import snapshot_info
+from reconciler.usecases.snapshot_description import snapshot_info
 
 
 def test_nodes_are_in_the_order_of_the_topology_whatever_that_of_the_manifest() -> None:
