@@ -83,6 +83,12 @@ async def settle(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolRe
         return await backend.outlive_caller(host.answer(work, _caller(call), report))
 
 
+async def look(backend: Backend, what: str, work: Callable[[UseCases], Awaitable[T]]) -> ToolResult[T]:
+    """Answer with the result of `work`, which changes nothing; `what` is its name in the log."""
+    host = await backend.host()
+    return await host.answer(work, Caller(tool=what, cluster=None, actor="mcp:reader"), lambda _: None)
+
+
 def _backend(call: Call) -> Backend:
     return call.request_context.lifespan_context
 

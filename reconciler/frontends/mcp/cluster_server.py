@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 from mcp.server.caching import CacheHint
-from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError as CallFailed
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
@@ -29,6 +29,7 @@ from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.mode import Mode
 from reconciler.frontends.mcp.next_steps import next_step
+from reconciler.frontends.mcp.reading_server import ReadingServer
 from reconciler.frontends.mcp.stdio_messages import as_text, stdio_streams
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tool_schemas import answer_schemas, parameter_schema
@@ -44,7 +45,7 @@ _DEFINITIONS = {tool.name: tool for tool in TOOLS}
 log = logging.getLogger(__name__)
 
 
-class ClusterServer(MCPServer[Backend]):
+class ClusterServer(ReadingServer):
     """An MCP server that always answers with the envelope of the contract, also to invalid arguments."""
 
     def __init__(self, mode: Mode = _EVERYTHING, *, local: bool = True) -> None:
@@ -54,7 +55,7 @@ class ClusterServer(MCPServer[Backend]):
         self._open_questions = Questions()
         self._offered = {name: tool for name, tool in offered_tools().items() if mode.offers(_DEFINITIONS[name])}
         super().__init__(
-            "vmcluster",
+            [_DEFINITIONS[name] for name in self._offered],
             title="vmcluster",
             description="Clusters of virtual machines, declared and reconciled",
             instructions="\n".join(filter(None, [INSTRUCTIONS, mode.in_words()])),

@@ -1,0 +1,84 @@
+"""The part of the server that is read: resources, prompts, and completions of their arguments."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CompleteRequestParams,
+    CompleteResult,
+    Completion,
+    GetPromptResult,
+    Prompt,
+    Resource,
+    ResourceTemplate,
+)
+
+from reconciler.frontends.mcp.backend import Backend, look
+from reconciler.frontends.mcp.prompts import PROMPTS, prompt_text
+from reconciler.frontends.mcp.resources import (
+    JSON,
+    RESOURCES,
+    completion,
+    content_of,
+    names_for,
+    reader_of,
+    templates,
+)
+from reconciler.frontends.mcp.tool_definition import ToolDefinition
+
+
+class ReadingServer(MCPServer[Backend]):
+    """An MCP server with resources and prompts; resources whose tool is switched off are not there."""
+
+    def __init__(self, offered: Iterable[ToolDefinition], **settings: Any) -> None:
+        super().__init__("vmcluster", **settings)
+        self._looking = frozenset(tool.name for tool in offered)
+        self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
+
+    async def list_resources(self) -> list[Resource]:
+        """The resources without arguments."""
+        return RESOURCES
+
+    async def list_resource_templates(self) -> list[ResourceTemplate]:
+        """The resources of a cluster."""
+        return templates(self._looking)
+
+    async def read_resource(
+        self, uri: Any, context: Context[Backend, Any] | None = None
+    ) -> Iterable[ReadResourceContents]:
+        """Read a resource. Raises `ResourceNotFoundError`, and `ResourceError` with the message of a tool's error."""
+        found = reader_of(str(uri))
+        if found is None or found[0].tool not in self._looking or context is None:
+            raise ResourceNotFoundError(f"Unknown resource: {uri}")
+        reader, names = found
+        backend = context.request_context.lifespan_context
+        answer = await look(backend, f"read:{reader.tool}", lambda use: reader.read(use, names))
+        if answer.error is not None:
+            raise ResourceError(f"{answer.error.code}: {answer.error.message}")
+        return [ReadResourceContents(content=await content_of(answer), mime_type=JSON)]
+
+    async def list_prompts(self) -> list[Prompt]:
+        """The prompts."""
+        return PROMPTS
+
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[Backend, Any] | None = None
+    ) -> GetPromptResult:
+        """A prompt with its arguments."""
+        try:
+            return prompt_text(name, arguments or {})
+        except KeyError as missing:
+            raise MCPError(INVALID_PARAMS, f"no such prompt, or its argument is missing: {missing}") from missing
+
+    async def _complete(self, ctx: ServerRequestContext[Backend], params: CompleteRequestParams) -> CompleteResult:
+        known = (params.context.arguments if params.context else None) or {}
+        cluster = known.get("cluster")
+        answer = await look(ctx.lifespan_context, "complete", lambda use: names_for(use, params.argument.name, cluster))
+        names = answer.result or []
+        return CompleteResult(completion=completion(names, params.argument.value) if names else Completion(values=[]))

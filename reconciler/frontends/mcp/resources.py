@@ -1,0 +1,143 @@
+"""The resources: what clients may read without a tool, at `vmcluster://clusters/…`; each is JSON of a tool's answer."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Container, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from mcp_types import Completion, Resource, ResourceTemplate
+from pydantic_core import to_json
+
+from reconciler.frontends.mcp.answer_limits import Extent, abridged
+from reconciler.frontends.mcp.brief import brief, without_empty_counts
+from reconciler.frontends.mcp.stdio_messages import as_text
+from reconciler.model.results import ToolResult
+from reconciler.usecases.application import UseCases
+
+ROOT = "vmcluster://clusters"
+JSON = "application/json"
+_MOST_COMPLETIONS = 100
+_LAST_LINES = 200
+
+Read = Callable[[UseCases, Mapping[str, str]], Awaitable[Any]]
+
+
+async def _clusters(use: UseCases, _: Mapping[str, str]) -> Any:
+    return await use.inspection.clusters()
+
+
+async def _status(use: UseCases, said: Mapping[str, str]) -> Any:
+    return await use.inspection.status(said["cluster"])
+
+
+async def _topology(use: UseCases, said: Mapping[str, str]) -> Any:
+    return await use.topologies.show(said["cluster"])
+
+
+async def _plan(use: UseCases, said: Mapping[str, str]) -> Any:
+    from reconciler.desired.topology_text import TopologyName  # noqa: PLC0415
+    from reconciler.records.plan_view import plan_view  # noqa: PLC0415
+
+    return plan_view(await use.clusters.plan(TopologyName(said["cluster"]), start=True))
+
+
+async def _events(use: UseCases, said: Mapping[str, str]) -> Any:
+    from reconciler.usecases.cluster_events import events_of  # noqa: PLC0415
+
+    return await events_of(use.runtime, said["cluster"], after=0)
+
+
+async def _faults(use: UseCases, said: Mapping[str, str]) -> Any:
+    return await use.faults.listing(said["cluster"])
+
+
+async def _console(use: UseCases, said: Mapping[str, str]) -> Any:
+    return await use.consoles.show(said["cluster"], said["node"], tail=_LAST_LINES, since_marker=None, follow_s=0)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceReader:
+    """How a resource is read, and the tool that answers the same: where that is switched off, so is the resource."""
+
+    title: str
+    tool: str
+    read: Read
+
+
+_ALL = ResourceReader("Clusters", "cluster_list", _clusters)
+_READERS = {
+    "status": ResourceReader("State of a cluster and its nodes", "cluster_status", _status),
+    "topology": ResourceReader("Topology of that name, with its problems", "topology_show", _topology),
+    "plan": ResourceReader("What an apply of the topology of that name would do", "cluster_plan", _plan),
+    "events": ResourceReader("What happened in a cluster", "cluster_events", _events),
+    "faults": ResourceReader("Network faults of a cluster", "net_fault_list", _faults),
+    "console/{node}": ResourceReader("End of a node's serial console", "node_console", _console),
+}
+
+RESOURCES = [Resource(name="clusters", title=_ALL.title, uri=ROOT, mime_type=JSON)]
+
+
+def templates(offered: Container[str]) -> list[ResourceTemplate]:
+    """The templates of the resources whose tools are offered."""
+    return [
+        ResourceTemplate(
+            name=name.partition("/")[0],
+            title=reader.title,
+            uri_template=f"{ROOT}/{{cluster}}/{name}",
+            mime_type=JSON,
+        )
+        for name, reader in _READERS.items()
+        if reader.tool in offered
+    ]
+
+
+def reader_of(uri: str) -> tuple[ResourceReader, dict[str, str]] | None:
+    """How to read a resource, and the names in its URI; None if there is no such resource."""
+    if uri == ROOT:
+        return _ALL, {}
+    parts = [unquote(part) for part in uri.removeprefix(f"{ROOT}/").split("/")]
+    if not uri.startswith(f"{ROOT}/") or not all(parts):
+        return None
+    match parts:
+        case [cluster, "console", node]:
+            return _READERS["console/{node}"], {"cluster": cluster, "node": node}
+        case [cluster, name] if name in _READERS and "/" not in name:
+            return _READERS[name], {"cluster": cluster}
+        case _:
+            return None
+
+
+async def content_of(answer: ToolResult[Any]) -> str:
+    """The answer of a resource as text."""
+    return await asyncio.to_thread(_content_of, answer)
+
+
+def _content_of(answer: ToolResult[Any]) -> str:
+    dumped = brief(answer.result, as_text(answer.model_dump(mode="json"))["result"])
+    cut = abridged({"success": True, "result": dumped, "error": None}, Extent())
+    return to_json(without_empty_counts(cut["result"]), inf_nan_mode="null").decode()
+
+
+async def names_for(use: UseCases, argument: str, cluster: str | None) -> list[str]:
+    """What an argument of a template or a prompt may be."""
+    match argument:
+        case "cluster" | "cluster_name":
+            return [of.cluster_name for of in await use.inspection.clusters()]
+        case "topology":
+            return [of.name for of in await use.topologies.listing()]
+        case "node":
+            known = await use.inspection.clusters()
+            return sorted({node.name for of in known if cluster in {None, of.cluster_name} for node in of.nodes})
+        case "snapshot":
+            return [of.snapshot_name for of in await use.snapshots.listing(cluster)] if cluster else []
+        case "artifact" | "artifact_id":
+            return [of.artifact_id for of in await use.artifacts.listing()]
+        case _:
+            return []
+
+
+def completion(names: list[str], typed: str) -> Completion:
+    """Those names that begin with what is typed."""
+    fitting = [name for name in dict.fromkeys(names) if name.startswith(typed)]
+    return Completion(values=fitting[:_MOST_COMPLETIONS], total=len(fitting), has_more=len(fitting) > _MOST_COMPLETIONS)
