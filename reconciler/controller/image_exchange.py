@@ -4,7 +4,7 @@ A fetch goes on in the background, so that nobody waits for it who does not need
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,12 +12,20 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.errors import ClusterError, ImageUnderWay, OperationFailed, error_to_answer
+from reconciler.errors import ClusterError, ImageNotFound, ImageUnderWay, OperationFailed, error_to_answer
 from reconciler.files.roots import IMAGE_DIR
+from reconciler.model import names
 from reconciler.model.event import Cause, ClusterEvent, EventKind
 from reconciler.model.host import HostRecord
+from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.record import ClusterRecord, ImageFile
-from reconciler.observe.host_report import exchanges_images, image_key_path, own_image_key, path_of_image
+from reconciler.observe.host_report import (
+    digest_of_image,
+    exchanges_images,
+    image_key_path,
+    own_image_key,
+    path_of_image,
+)
 from reconciler.settings import Settings
 from reconciler.store.protocol import Store
 
@@ -59,9 +67,10 @@ class ImageExchange:
         """Where this process gives images; 0 while it does not."""
 
     async def require(self, part: ClusterRecord) -> None:
-        """Return if the images of this host's nodes are here, or no other host is known to have what is missing.
+        """Return if the images that disks are to be made on are here, or no other host is known to have those missing.
 
-        Otherwise they are fetched: raises `ImageUnderWay` with how far that is, until they are here.
+        Otherwise they are fetched: raises `ImageUnderWay` with how far that is, until they are here. Raises
+        `ImageNotFound` if something else is in the place of one.
         """
         if not exchanges_images(self._settings) or part.deletion is not None:
             return
@@ -96,13 +105,22 @@ class ImageExchange:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _missing(self, part: ClusterRecord) -> list[ImageFile]:
-        """The images of a part that are not here, each once; those without a digest cannot be asked for."""
-        images = {node.base_image.path: node.base_image for node in part.spec.nodes.values()}
-        return [
-            image
-            for path, image in images.items()
-            if image.digest and path.parent == self._directory and not path.exists()
-        ]
+        """The images that are needed and not here, each once; those without a digest cannot be asked for."""
+        needed = {image.path: image for image in _needed(part) if image.digest}
+        missing = []
+        for path, image in needed.items():
+            if path.exists():
+                self._require_content(image)
+            elif path.parent == self._directory:
+                missing.append(image)
+        return missing
+
+    def _require_content(self, image: ImageFile) -> None:
+        if (found := digest_of_image(self._settings, image.path)) != image.digest:
+            raise ImageNotFound(
+                f"{image.path} on host {self._store.own_host} has another content: {found}, not {image.digest}",
+                hint="move that file away, then the host fetches the image, or use another path for it",
+            )
 
     async def _have(self, image: ImageFile, cluster: str) -> None:
         fetch = self._fetches.setdefault(image.digest, _Fetch(image, cluster))
@@ -191,3 +209,14 @@ def _sources(hosts: Mapping[str, HostRecord], own: str, digest: str, wrong: set[
         for of in able
         if of.name != own and of.name not in wrong and any(image.digest == digest for image in of.images)
     ]
+
+
+def _needed(part: ClusterRecord) -> Iterator[ImageFile]:
+    """The images of nodes whose root disks are still to be made: they stand on no snapshot, and have no layer."""
+    directory = names.cluster_dir(part.spec.overlay_dir, part.cluster_name)
+    found = [parse_layer_name(path.name) for path in directory.iterdir()] if directory.is_dir() else []
+    there = {layer[:3] for layer in found if layer is not None}
+    for name, node in part.spec.nodes.items():
+        intent = part.nodes[name]
+        if intent.based_on is None and (name, ROOT_DISK, intent.disk_revision) not in there:
+            yield node.base_image

@@ -14,7 +14,8 @@ import pytest
 from reconciler.controller import image_exchange
 from reconciler.controller.conditions import obstacle_of, status_of_failed_round
 from reconciler.controller.image_exchange import ImageExchange
-from reconciler.errors import ErrorCode, ImageUnderWay
+from reconciler.errors import ErrorCode, ImageNotFound, ImageUnderWay
+from reconciler.model import names
 from reconciler.model.event import EventKind
 from reconciler.model.host import HostImage, HostReport
 from reconciler.model.record import ClusterRecord
@@ -35,6 +36,15 @@ pytestmark = pytest.mark.processes
 CONTENT = os.urandom(2 * 1024 * 1024)
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 NAME = "base.qcow2"
+
+
+def write(path: Path, what: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(what)
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
 
 
 @dataclass
@@ -83,9 +93,12 @@ class Host:
     def part(self) -> ClusterRecord:
         """A cluster whose nodes are here, and need the image."""
         record = sample_record()
+        overlay_dir = self.images.parent / "overlays"
         image = record.spec.nodes["alpha"].base_image.model_copy(update={"path": self.images / NAME, "digest": DIGEST})
         nodes = {name: of.model_copy(update={"base_image": image}) for name, of in record.spec.nodes.items()}
-        return record.model_copy(update={"spec": record.spec.model_copy(update={"nodes": nodes})})
+        return record.model_copy(
+            update={"spec": record.spec.model_copy(update={"nodes": nodes, "overlay_dir": overlay_dir})}
+        )
 
     def has(self) -> bool:
         place = self.images / NAME
@@ -156,6 +169,24 @@ async def test_without_a_host_that_has_it_the_round_says_itself_what_is_missing(
         await hosts[name].report(digest="sha256:another")
     assert await fetched(hosts["lacking"]), "nothing is fetched, and the round looks for the image as on one host"
     assert not hosts["lacking"].has()
+
+
+async def test_what_is_in_the_place_of_an_image_is_refused_and_left(hosts: dict[str, Host]) -> None:
+    lacking = hosts["lacking"]
+    write(lacking.images / NAME, b"mine")
+    with pytest.raises(ImageNotFound, match=f"{NAME} on host lacking has another content: sha256:") as refused:
+        await lacking.exchange.require(lacking.part())
+    assert refused.value.terminal
+    assert content(lacking.images / NAME) == b"mine"
+
+
+async def test_nodes_that_have_their_disks_need_no_image(hosts: dict[str, Host]) -> None:
+    lacking = hosts["lacking"]
+    part = lacking.part()
+    for node, intent in part.nodes.items():
+        write(names.layer_path(part.spec.overlay_dir, part.cluster_name, node, "vda", intent.disk_revision, 3), b"")
+    assert await fetched(lacking)
+    assert not lacking.has()
 
 
 async def test_a_host_whose_port_is_taken_gives_no_images_and_does_the_rest(hosts: dict[str, Host]) -> None:
