@@ -98,7 +98,7 @@ async def test_a_host_from_which_nodes_are_used_has_their_network_for_that_time(
         return [peers("one"), peers("two")] == [{"10.0.0.2", "10.0.0.3"}, {"10.0.0.1", "10.0.0.3"}]
 
     await eventually(all_know)
-    for host, said in (("one", "beta: its console is on two"), ("two", "beta: the console log .* cannot be read")):
+    for host, said in (("one", "beta: its console is on two"), ("two", "the console log .* cannot be read")):
         with pytest.raises(OperationFailed, match=said):
             await Consoles(opened(hosts[host])).show(CLUSTER, "beta")
     await visitor.stop()
