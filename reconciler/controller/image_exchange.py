@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from reconciler.errors import ClusterError, ImageNotFound, ImageUnderWay, OperationFailed, error_to_answer
+from reconciler.errors import ClusterError, Conflict, ImageUnderWay, OperationFailed, error_to_answer
 from reconciler.files.roots import IMAGE_DIR
 from reconciler.model import names
 from reconciler.model.event import Cause, ClusterEvent, EventKind
@@ -62,7 +62,8 @@ class ImageExchange:
         self._store = store
         self._settings = settings
         self._directory = directory
-        self._fetches: dict[str, _Fetch] = {}
+        self._fetches: dict[Path, _Fetch] = {}
+        self._beginning = asyncio.Lock()
         self.port = 0
         """Where this process gives images; 0 while it does not."""
 
@@ -70,7 +71,7 @@ class ImageExchange:
         """Return if the images that disks are to be made on are here, or no other host is known to have those missing.
 
         Otherwise they are fetched: raises `ImageUnderWay` with how far that is, until they are here. Raises
-        `ImageNotFound` if something else is in the place of one.
+        `Conflict` if something else is in the place of one.
         """
         if not exchanges_images(self._settings) or part.deletion is not None:
             return
@@ -117,31 +118,34 @@ class ImageExchange:
 
     def _require_content(self, image: ImageFile) -> None:
         if (found := digest_of_image(self._settings, image.path)) != image.digest:
-            raise ImageNotFound(
+            raise Conflict(
                 f"{image.path} on host {self._store.own_host} has another content: {found}, not {image.digest}",
                 hint="move that file away, then the host fetches the image, or use another path for it",
             )
 
     async def _have(self, image: ImageFile, cluster: str) -> None:
-        fetch = self._fetches.setdefault(image.digest, _Fetch(image, cluster))
-        if fetch.task is None:
-            hosts = await self._store.hosts()
-            if not _sources(hosts, self._store.own_host, image.digest, fetch.wrong):
-                del self._fetches[image.digest]
-                return  # the round says that it is not found, as where there are no other hosts
-            fetch.task = asyncio.create_task(self._fetch(fetch))
-        await asyncio.wait({fetch.task}, timeout=_SHORT_S)
-        if not fetch.task.done():
+        async with self._beginning:
+            fetch = self._fetches.get(image.path) or _Fetch(image, cluster)
+            if fetch.task is None:
+                hosts = await self._store.hosts()
+                if not _sources(hosts, self._store.own_host, image.digest, fetch.wrong):
+                    self._fetches.pop(image.path, None)
+                    return  # the round says that it is not found, as where there are no other hosts
+                fetch.task = asyncio.create_task(self._fetch(fetch))
+                self._fetches[image.path] = fetch
+        task = fetch.task
+        await asyncio.wait({task}, timeout=_SHORT_S)
+        if not task.done():
             raise ImageUnderWay(
                 f"Fetching image {image.path} from {fetch.host or 'another host'}… {fetch.percent} %",
                 hint="nothing is touched before it is here",
             )
-        failure, fetch.task = fetch.task.exception(), None
-        if failure is None:
-            del self._fetches[image.digest]
-        elif isinstance(failure, Exception):
-            cause = error_to_answer(failure)
+        if fetch.task is task:  # clusters that wait for the same image may see its end at once
+            fetch.task = None
+        if (failure := task.exception()) is not None:
+            cause = error_to_answer(failure) if isinstance(failure, Exception) else failure
             raise ImageUnderWay(f"Fetching image {image.path}… {fetch.percent} %; it goes on after: {cause}")
+        self._fetches.pop(image.path, None)
 
     async def _fetch(self, fetch: _Fetch) -> None:
         """Try each host that has the image; what one has sent, another need not send again."""

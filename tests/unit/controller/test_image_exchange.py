@@ -1,5 +1,6 @@
 """Two hosts that share an etcd hand each other an image, over real SSH on loopback."""
 
+import asyncio
 import hashlib
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,7 @@ import pytest
 from reconciler.controller import image_exchange
 from reconciler.controller.conditions import obstacle_of, status_of_failed_round
 from reconciler.controller.image_exchange import ImageExchange
-from reconciler.errors import ErrorCode, ImageNotFound, ImageUnderWay
+from reconciler.errors import Conflict, ErrorCode, ImageUnderWay
 from reconciler.model import names
 from reconciler.model.event import EventKind
 from reconciler.model.host import HostImage, HostReport
@@ -146,6 +147,18 @@ async def test_a_host_that_lacks_an_image_has_it_before_its_round_goes_on(hosts:
     assert (done[-1].subject, done[-1].host) == (f"FetchImage {NAME}", "lacking")
 
 
+async def test_rounds_of_several_clusters_wait_for_the_same_fetch(hosts: dict[str, Host]) -> None:
+    lacking = hosts["lacking"]
+
+    async def all_have_it() -> bool:
+        return all(await asyncio.gather(*(fetched(lacking) for _ in range(3))))
+
+    await eventually(all_have_it)
+    assert lacking.has()
+    done = [of for of in await lacking.store.events("lab") if of.kind is EventKind.ACTION_DONE]
+    assert len(done) == 1
+
+
 async def test_until_it_is_there_the_condition_says_how_far_it_is(
     hosts: dict[str, Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +187,7 @@ async def test_without_a_host_that_has_it_the_round_says_itself_what_is_missing(
 async def test_what_is_in_the_place_of_an_image_is_refused_and_left(hosts: dict[str, Host]) -> None:
     lacking = hosts["lacking"]
     write(lacking.images / NAME, b"mine")
-    with pytest.raises(ImageNotFound, match=f"{NAME} on host lacking has another content: sha256:") as refused:
+    with pytest.raises(Conflict, match=f"{NAME} on host lacking has another content: sha256:") as refused:
         await lacking.exchange.require(lacking.part())
     assert refused.value.terminal
     assert content(lacking.images / NAME) == b"mine"
