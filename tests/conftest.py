@@ -42,14 +42,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays for good: a tenth of the time went into looking through it for garbage."""
+    """Freeze what was imported and collected: a tenth of the time went into searching it for garbage."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def plain_log() -> Iterator[None]:
-    """A command that a test runs in this process sets the log up; the next test finds it as it was."""
+    """A command that a test runs in this process configures logging; restore it for the next test."""
     yield
     structlog.reset_defaults()
 

@@ -1,6 +1,6 @@
 """Servers that have imported everything already, forked from a process that waits with it.
 
-Of a server that is asked little, nine tenths of the time is its imports. What `python -m reconciler` itself does until
+A server that gets few requests spends nine tenths of its time on imports. What `python -m reconciler` itself does until
 then is tested in tests/unit/frontends/mcp/test_process.py.
 """
 

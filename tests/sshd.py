@@ -140,14 +140,14 @@ def running_sshd(directory: Path, *, max_sessions: int = 10, login_shell: str | 
 
 @pytest.fixture(scope="session")
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
-    """An sshd for all tests that leave it alone."""
+    """An sshd for all tests that do not damage it."""
     with running_sshd(tmp_path_factory.mktemp("sshd")) as running:
         yield running
 
 
 @pytest.fixture
 def own_sshd(tmp_path: Path) -> Iterator[Sshd]:
-    """An sshd for one test that harms it."""
+    """An sshd for one test that damages it."""
     with running_sshd(tmp_path) as running:
         yield running
 
@@ -160,7 +160,7 @@ async def pool() -> AsyncIterator[SshPool]:
 
 
 async def moments_s(pool: SshPool, sshd: Sshd) -> float:
-    """A time in which a command on a connection that is there begins for sure, by what a login takes here and now."""
+    """How long a command on an open connection takes to begin at most, judged by how long a login takes now."""
     started = time.monotonic()
     await pool.run(sshd.address, "true", timeout_s=PATIENCE_S)
     return 0.3 + 3 * (time.monotonic() - started)

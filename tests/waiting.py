@@ -1,4 +1,4 @@
-"""How tests wait: for a state, as long as a machine may take that is slow and busy. Nothing sleeps and hopes."""
+"""How tests wait: for a state, for as long as a slow and busy machine may take. No test sleeps for a fixed time."""
 
 import asyncio
 import time

@@ -79,7 +79,12 @@ def _answering_with(names: frozenset[str]) -> Iterator[Place]:
 
 
 def _score(parts: Sequence[str], said: str) -> int:
-    """How many characters of the message are fixed parts; 0 where one of them is not in it."""
+    """How many characters of the message are fixed parts; 0 where one of them is not in it.
+
+    A single word, such as a reason or a path, fits only as the whole message: others have it in them by chance.
+    """
+    if len(parts) == 1 and " " not in parts[0]:
+        return len(said) if parts[0] == said else 0
     begin = 0
     for part in parts:
         begin = said.find(part, begin)

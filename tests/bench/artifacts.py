@@ -127,7 +127,7 @@ def look_at_all(root: Path) -> int:
 
 
 def hash_all(root: Path) -> int:
-    """What nobody can do without who reads a tree: sha256 over every file; how many there were."""
+    """The least that any reader of a tree has to do: sha256 over every file; returns their number."""
     count = 0
     for directory, _, names in os.walk(root):
         for name in names:
@@ -138,7 +138,7 @@ def hash_all(root: Path) -> int:
 
 
 def copy_all(source: Path, target: Path) -> None:
-    """What nobody can do without who keeps a tree: its files once more, on disk."""
+    """The least that any store of a tree has to do: write its files once more."""
     subprocess.run(["cp", "-r", source, target], check=True)
     subprocess.run(["sync", "-f", target], check=True)
 

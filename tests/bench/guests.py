@@ -39,7 +39,7 @@ async def _life(bed: Bed, session: Session) -> list[Figure]:
 
 
 async def _commands(bed: Bed, session: Session) -> list[Figure]:
-    """Commands beside OpenSSH's control master, interleaved, so that the machine's mood hits both alike."""
+    """Commands beside OpenSSH's control master, interleaved, so that the machine's load affects both alike."""
     openssh = await _control_master(bed, session)
     one: list[float] = []
     master: list[float] = []

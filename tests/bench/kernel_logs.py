@@ -1,4 +1,4 @@
-"""What it costs to understand a kernel's log of the longest size that is read, ordinary and hostile."""
+"""The cost of parsing a kernel log of the largest size that is read, ordinary and hostile."""
 
 import asyncio
 import gc
@@ -50,7 +50,7 @@ async def measure() -> Sequence[Figure]:
 
 
 async def _standstill(name: str, unit: bytes) -> Figure:
-    """How long nobody else was answered while a log was understood in a process of its own."""
+    """The longest time that the event loop was blocked while a log was parsed in a worker process."""
     shown = Shown(_filled(unit), whole=True)
     longest = []
     for _ in range(REPEATS):

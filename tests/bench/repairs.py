@@ -1,4 +1,4 @@
-"""From an event of libvirt's to the first action that repairs what it told of, with a service that waits for events."""
+"""From a libvirt event to the first action of the repair, with a service that waits for events."""
 
 import asyncio
 import statistics
@@ -73,7 +73,7 @@ def _one_repair(
     service: WatchProcess,
     heard: list[tuple[float, HostEvent]],
 ) -> float:
-    """Seconds from when the bench itself heard of the damage until the service began to repair it."""
+    """Seconds from when the bench itself got the event until the service began the repair."""
     time.sleep(CALM_S)
     heard.clear()
     before = len(service.logged("action"))

@@ -59,7 +59,7 @@ class Sandbox:
 
     @property
     def closed(self) -> Path:
-        """What nobody gave to clients."""
+        """A directory that clients have no access to."""
         return self.root / "closed"
 
     @property
@@ -120,7 +120,7 @@ class Server:
         return {tool["name"]: tool["inputSchema"] for tool in self.ask("tools/list", {})["tools"]}
 
     def send(self, *lines: str) -> None:
-        """Lines as they are; half of a surrogate pair as the byte that it stands for."""
+        """Lines as they are; a lone surrogate as the byte that it stands for."""
         self.process.stdin.write("".join(f"{line}\n" for line in lines).encode(errors="surrogateescape"))
         self.process.stdin.flush()
 
@@ -180,7 +180,7 @@ class Server:
 
 
 def greeting(capabilities: Json | None = None) -> Json:
-    """What a client says first."""
+    """The first messages of a client."""
     client = {"name": "hostile", "version": "1"}
     return {"protocolVersion": "2025-11-25", "capabilities": capabilities or {}, "clientInfo": client}
 
@@ -203,7 +203,7 @@ def serving(sandbox: Sandbox, *, listens: bool = True) -> Iterator[Server]:
 
 @contextmanager
 def meddling(turn: Callable[[], None]) -> Iterator[None]:
-    """A thread that does something all the time; it has been done once when the body begins."""
+    """Repeats an action in a thread; it has been done at least once when the body begins."""
     done = threading.Event()
 
     def work() -> None:
@@ -236,7 +236,7 @@ def be_in_turn(name: Path, real: Path, target: Path) -> None:
 
 
 def odd_values(sandbox: Sandbox) -> list[str]:
-    """Values as JSON text that fit few arguments, or look as if they did."""
+    """Values as JSON text that are wrong for most arguments, or look right."""
     project, closed = sandbox.project, sandbox.closed
     paths = [
         *(closed / "shadow", closed, closed / "new" / "file", closed / "home" / ".ssh" / "authorized_keys"),
@@ -310,7 +310,7 @@ def fitting(schema: Mapping[str, Any], chance: random.Random) -> str:
 
 
 def hostile_call(number: int, tools: Json, odd: list[str], chance: random.Random) -> str:
-    """A line that calls a tool with arguments of which few are in order."""
+    """A line that calls a tool with mostly invalid arguments."""
     name = chance.choice(list(tools))
     properties: Json = tools[name]["properties"]
     arguments = {key: fitting(schema, chance) for key, schema in properties.items() if chance.random() < 0.8}

@@ -19,17 +19,17 @@ class Tally:
         self._record = record
 
     def tried(self, count: int) -> None:
-        """So many inputs."""
+        """Count this many inputs."""
         self._record(_INPUTS, count)
 
     def grew(self, size_bytes: int) -> None:
-        """By so much, at most, a process has grown. Fails above the limit."""
+        """Note by how much a process has grown at most. Fails above the limit."""
         self._record(_GROWTH, size_bytes)
         assert size_bytes < LIMIT_BYTES
 
     @contextmanager
     def fuzzing(self, count: int) -> Iterator[None]:
-        """So many inputs, tried in this very process, whose memory is watched."""
+        """Count inputs that are tried in this process, and watch its memory."""
         Path("/proc/self/clear_refs").write_text("5")  # the peak begins here: proc(5)
         before = memory_bytes("self", "VmRSS")
         yield

@@ -1,6 +1,6 @@
 """One cluster over three hosts, shown from the outside: `make demo-hosts`, in a lab with `--hosts 3`.
 
-Every step is a command that is printed with the host it runs on. What fails ends the demo.
+Every step is a command that is printed with the host it runs on. The demo ends at the first failure.
 """
 
 import subprocess
@@ -19,7 +19,7 @@ _BACK_S = 300.0
 
 
 def main() -> int:
-    """Show it all; non-zero if a step failed."""
+    """Run the demo; the exit code is not 0 if a step failed."""
     hosts = found_hosts()
     if hosts is None:
         sys.exit("this is not a lab with hosts: `make demo-hosts` starts one")
@@ -86,7 +86,7 @@ def on(host: LabHost, *arguments: str, check: bool = True) -> None:
 
 
 def _ready(host: LabHost) -> int:
-    """How many hosts are, as that host sees it."""
+    """The number of hosts, as that host sees it."""
     return host.run("vmcluster", "host", "list", check=False).stdout.count(" Ready ")
 
 

@@ -60,7 +60,7 @@ class LabHost:
         return [*entering, "setpriv", "--pdeathsig=KILL", "--", "env", f"--chdir={_REPOSITORY}", *argv]
 
     def run(self, *argv: str, check: bool = True, timeout_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
-        """Run a command on the host to its end."""
+        """Run a command on the host and wait for it."""
         done = subprocess.run(self.command(*argv), capture_output=True, text=True, timeout=timeout_s, check=False)
         assert not check or done.returncode == 0, f"{self.name}: {argv}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
@@ -83,7 +83,7 @@ class OnHost:
         return _children(self.entering.pid)[0]
 
     def kill(self) -> None:
-        """End it without a chance to clean up."""
+        """Kill it without a chance to clean up."""
         self.entering.kill()
         self.entering.wait()
 
@@ -105,12 +105,12 @@ class Hosts:
         return EtcdAddress(tuple(each.address.members[0] for each in self.members))
 
     def separate(self, *cuts: tuple[Sequence[str], Sequence[str]]) -> None:
-        """Have exactly these groups of hosts and members hear nothing of each other; without any, all hear all."""
+        """Partition hosts and members into exactly these groups; without any, remove all partitions."""
         pairs = [(one, other) for group, rest in cuts for one in group for other in rest]
         _nft(f"table bridge {_CUTS}\ndelete table bridge {_CUTS}\n{_table_of_cuts(pairs)}")
 
     def stop(self) -> None:
-        """End everything; what is left of a host in the kernel goes with its last process."""
+        """Stop everything; the kernel removes the rest of a host with its last process."""
         for each in self.started:
             each.kill()
         for member in self.members:
@@ -130,13 +130,13 @@ def found_hosts() -> Hosts | None:
 
 
 def note(hosts: Hosts) -> None:
-    """Let `found_hosts` find them."""
+    """Record them, so that `found_hosts` finds them."""
     _LISTED.write_text(json.dumps([asdict(host) for host in hosts.hosts]))
 
 
 @contextmanager
 def running_hosts(count: int, directory: Path, image_dir: Path | None) -> Iterator[Hosts]:
-    """So many hosts, configured, with an etcd, in the lab that this runs in."""
+    """This many hosts, configured, with an etcd, in the current lab."""
     hosts = start_hosts(count, directory, image_dir)
     try:
         yield hosts
@@ -145,7 +145,7 @@ def running_hosts(count: int, directory: Path, image_dir: Path | None) -> Iterat
 
 
 def start_hosts(count: int, directory: Path, image_dir: Path | None, size: str = "50%") -> Hosts:
-    """Start hosts and etcd in this lab; `directory` holds what is theirs outside of them."""
+    """Start hosts and etcd in this lab; `directory` holds their files in the outer lab."""
     _ip("link", "add", SWITCH, "type", "bridge")
     _ip("address", "add", f"{_NETWORK}.254/24", "dev", SWITCH)
     _ip("link", "set", SWITCH, "up")

@@ -1,4 +1,4 @@
-"""Process 1 of a lab: reaps, passes signals on, and ends the lab when the command or the outside has ended.
+"""Process 1 of a lab: reaps, forwards signals, and ends the lab when the command or the outside has ended.
 
 libvirt waits until a QEMU that it killed is gone from the process table; an init that reaps late costs it up
 to 80 s each time. So every child is collected the moment it ends, no matter who started it.

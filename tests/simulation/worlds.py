@@ -60,7 +60,7 @@ _epochs = st.integers(0, 2)
 def compiled(
     record: ClusterRecord, observed: ClusterDocument = NOTHING, made: frozenset[int] = frozenset()
 ) -> ClusterDocument:
-    """What the record wants on a host without KVM."""
+    """The desired document of the record on a host without KVM."""
     return compile_document(record, EMULATED, observed, made, now=NOW)
 
 
@@ -101,7 +101,7 @@ def extra_disk(node: str, bus: DiskBus = DiskBus.VIRTIO, *, existing: bool = Fal
 
 
 def running_record(*nodes: str) -> ClusterRecord:
-    """A record that wants these nodes running."""
+    """A record with these nodes desired running."""
     return ClusterRecord(
         cluster_name=CLUSTER,
         spec=cluster_spec({node: node_spec(NODES.index(node)) for node in nodes}),

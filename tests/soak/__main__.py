@@ -1,4 +1,4 @@
-"""`python -m tests.soak [--seconds S] [--seed N]`: a soak, in the lab; the seed that it prints brings it again."""
+"""`python -m tests.soak [--seconds S] [--seed N]`: a soak, in the lab; the seed that it prints repeats it."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from tests.soak.run import SoakFailed, soak
 
 
 def main() -> int:
-    """Soak; 1 where something was amiss."""
+    """Run the soak; the exit code is 1 if something was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))

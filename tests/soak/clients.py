@@ -1,4 +1,4 @@
-"""The operations of a soak, as clients of the service carry them out, and how they were answered."""
+"""The operations of a soak, as clients of the service perform them, with their answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

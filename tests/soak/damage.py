@@ -1,4 +1,4 @@
-"""What is done to the host and to the service behind everybody's back."""
+"""Damage to the host and to the service, of which neither is told."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ _END_TIMEOUT_S = 60.0
 
 
 class WatchedHost:
-    """`vmcluster watch` on a bed, to be ended and started again; its log goes on in one file."""
+    """`vmcluster watch` on a bed, which can be stopped and started again; all runs log to one file."""
 
     def __init__(self, bed: Bed) -> None:
         self.log = bed.directory / "watch.log"
@@ -31,7 +31,7 @@ class WatchedHost:
         self._logged_before = 0
 
     def start(self) -> None:
-        """Start the service where it does not run."""
+        """Start the service unless it runs."""
         if self._process is not None and self._process.poll() is None:
             return
         self._logged_before = self.log.stat().st_size if self.log.exists() else 0
@@ -53,18 +53,18 @@ class WatchedHost:
 
     @property
     def serves(self) -> bool:
-        """Whether it has said that it watches since it was started last."""
+        """Whether it has reported that it is watching since its last start."""
         return self.log.exists() and b'"watching"' in self.log.read_bytes()[self._logged_before :]
 
     def complaints(self) -> list[str]:
-        """What the service has logged that can only be a defect in it."""
+        """What the service has logged that can only come from a defect."""
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         errors = [line for line in lines if line.startswith("{") and json.loads(line).get("level") == "error"]
         return errors + [line for line in lines if line.startswith("Traceback")]
 
 
 def inflict(step: Step, service: WatchedHost) -> None:
-    """Do a step's damage; what does not find anything to damage does nothing."""
+    """Do a step's damage; if there is nothing to damage, do nothing."""
     time.sleep(step.after_s)
     match step.damage:
         case None:
@@ -104,7 +104,7 @@ def bridge_tables() -> list[str]:
 
 
 def _damage_in_libvirt(damage: Damage, pick: int) -> None:
-    """What comes and goes meanwhile cannot be damaged."""
+    """Ignore what has disappeared in the meantime."""
     with host_libvirt() as handle:
         try:
             if damage is Damage.NETWORK_STOPPED:
@@ -139,7 +139,7 @@ _WENT = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_NETWORK, libvir
 
 
 def wait_until_it_serves(service: WatchedHost) -> None:
-    """Return when the service says that it watches."""
+    """Wait until the service reports that it is watching."""
     deadline = time.monotonic() + _START_TIMEOUT_S
     while not service.serves:
         assert time.monotonic() < deadline, "the service does not come up"

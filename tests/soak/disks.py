@@ -45,7 +45,7 @@ class Disks:
         }
 
     def check(self, answers: Iterable[Answer], snapshot_dir: Path) -> None:
-        """Read all disks and all snapshots, assert that nothing else is there than may be, and go on from that."""
+        """Read all disks and snapshots, assert that they hold only what is possible, and continue from there."""
         answers = list(answers)
         now, kept = read_present(), read_snapshots(snapshot_dir)
         replaced = any(isinstance(of.operation, Apply) for of in answers)
@@ -65,14 +65,14 @@ class Disks:
         return [self.snapshots[name] for name in names if name in self.snapshots]
 
     def _required(self, answers: list[Answer]) -> Cut | None:
-        """Where the present must be, after one revert that was answered as done."""
+        """The states that are possible after one revert that succeeded."""
         others = [of for of in answers if isinstance(of.operation, Revert | Create | Delete | Apply)]
         if len(others) == 1 and isinstance(others[0].operation, Revert) and others[0].error is None:
             return self.snapshots[others[0].operation.name]
         return None
 
     def _check_names(self, answers: list[Answer], kept: Mapping[str, Cut]) -> None:
-        """What was answered as done is done, unless the other client asked for the opposite."""
+        """A request that succeeded has its effect, unless the other client requested the opposite."""
         made = {of.operation.name for of in answers if isinstance(of.operation, Create) and of.error is None}
         deleted = {of.operation.name for of in answers if isinstance(of.operation, Delete) and of.error is None}
         touched = {of.operation.name for of in answers if isinstance(of.operation, Create | Delete)}

@@ -1,4 +1,4 @@
-"""Other stores over the same disks, while clients are at work: none of them may get anything done."""
+"""Other stores over the same disks, while clients work: none of them may change anything."""
 
 import os
 import shutil
@@ -32,7 +32,7 @@ _WITH_A_RECORD = (
 
 
 class Intruders:
-    """A store that never knew the cluster, and a copy of the service's own that comes back when it is out of date."""
+    """A store that never knew the cluster, and a copy of the service's own that is used once it is out of date."""
 
     def __init__(self, bed: Bed) -> None:
         self._bed = bed
@@ -41,7 +41,7 @@ class Intruders:
         self.refused = 0
 
     def intrude(self, step: Step) -> None:
-        """Have the step's intruder ask for the cluster that it wants. Fails where it is not refused."""
+        """Let the step's intruder apply its version of the cluster. Fails unless that is refused."""
         time.sleep(step.after_s)
         match step.intruder:
             case Intruder.SECOND_STORE:

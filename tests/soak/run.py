@@ -25,7 +25,7 @@ Say = Callable[[str], None]
 
 
 class SoakFailed(AssertionError):
-    """What was seen, in which step of which seed, and the end of the service's log."""
+    """What was found, with step and seed, and the end of the service's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Soaked:
 
 
 async def soak(bed: Bed, *, seed: int, duration_s: float, say: Say) -> Soaked:
-    """Run steps until time is up, then check everything once more. Raises `SoakFailed` at the first thing amiss."""
+    """Run steps until the time is up, then check everything again. Raises `SoakFailed` at the first problem."""
     service = WatchedHost(bed)
     service.start()
     try:
@@ -110,7 +110,7 @@ class _Soak:
         return answer
 
     async def _settled(self) -> ClusterRecord:
-        """The record, once the host is as it wants; a second look then finds nothing to do."""
+        """The record, once the host has converged to it; a second round then finds nothing to do."""
         deadline_s = time.monotonic() + SETTLE_TIMEOUT_S
         runtime = self._clients[0].runtime
         while True:

@@ -1,4 +1,4 @@
-"""What happens in a soak: a pure function of the seed, so that any run can be had again."""
+"""What happens in a soak: a pure function of the seed, so that any run can be repeated."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class Impair:
-    """What a node sends is slowed; a rate, as the only thing that every host's kernel can do."""
+    """Slow down what a node sends; by a rate, the only impairment that every host's kernel supports."""
 
     source: str
     rate_kbit: int
@@ -96,7 +96,7 @@ Operation = Start | Stop | Crash | Create | Revert | Delete | Partition | Impair
 
 
 class Damage(StrEnum):
-    """What is done behind everybody's back."""
+    """What is changed on the host without telling the service."""
 
     SERVICE_KILLED = "the service is killed"
     SERVICE_ENDED = "the service is told to end"
@@ -112,7 +112,7 @@ class Damage(StrEnum):
 
 
 class Intruder(StrEnum):
-    """Who wants the cluster beside those to whom it belongs."""
+    """Another store that tries to act on the cluster."""
 
     SECOND_STORE = "a second store wants a cluster of that name"
     OLDER_COPY = "an older copy of the store comes back"
@@ -120,7 +120,7 @@ class Intruder(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What the clients ask for at the same time, and what happens so long after they began.
+    """What the clients request at the same time, and the damage that follows after a delay.
 
     `pick` chooses among what the damage finds; `away_s` is how long a daemon is away.
     """
@@ -145,7 +145,7 @@ class Step:
 
 
 def steps(seed: int) -> Iterator[Step]:
-    """The steps of a soak, without end."""
+    """The steps of a soak, an endless sequence."""
     chance, of_intruders = Random(seed), Random(seed + 1)
     number = 0
     while True:
