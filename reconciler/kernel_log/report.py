@@ -1,5 +1,6 @@
 """Turns lines into an answer: classification, counts, filters, limits."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -22,6 +23,10 @@ from reconciler.model.kernel_log import (
 
 LINES_LIMIT = 20_000
 _CHARACTERS_OF_A_LINE = 256
+_ONLY_TAINTS = re.compile(
+    r": (?:loading out-of-tree module taints|module verification failed: .{0,80}- tainting) kernel"
+)
+"""What loading any module from outside the kernel's tree prints: kernel/module/main.c."""
 EVENTS_LIMIT = 200
 
 
@@ -135,6 +140,7 @@ def _counts(lines: Sequence[LogLine], found: FoundEvents, classes: Sequence[Clas
         and line.level <= WARNING
         and (classified is None or classified is Classification.NORMAL)
         and not is_marker(line)
+        and not (line.kernel and _ONLY_TAINTS.search(line.text))
         and not (line.kernel and is_strong(line.text))
     ]
     warnings = sum(kind in WARNINGS for kind in found.kinds)

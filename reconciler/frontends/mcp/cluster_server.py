@@ -3,7 +3,8 @@
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
+from contextvars import ContextVar
 from functools import cache, wraps
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -39,6 +40,7 @@ from reconciler.model.results import ToolError, ToolResult
 _TOOLS_STAY_MS = 3_600_000
 _DEFAULT_EXTENT = Extent()
 _EVERYTHING = Mode()
+_offered_now: ContextVar[Container[str] | None] = ContextVar("tools that this server offers", default=None)
 _LISTING_MODULES = frozenset({"cluster_status"})
 _DEFINITIONS = {tool.name: tool for tool in TOOLS}
 
@@ -79,6 +81,7 @@ class ClusterServer(ReadingServer):
         if name not in self._offered:
             why = self._mode.refusal(_DEFINITIONS[name]) if name in _DEFINITIONS else None
             raise MCPError(INVALID_PARAMS, f"Tool {name} is switched off: {why}" if why else f"Unknown tool: {name}")
+        _offered_now.set(self._offered)
         if error := argument_refusal(self._offered[name], arguments):
             return _failed(error, name, arguments)
         try:
@@ -159,7 +162,7 @@ def _protocol_result(
     if tool not in _LISTING_MODULES:
         answer = answer.model_copy(update={"result": without_modules(answer.result)})
     dumped = as_text(answer.model_dump(mode="json"))
-    dumped["next"] = as_text(next_step(tool, arguments, dumped))
+    dumped["next"] = as_text(next_step(tool, arguments, dumped, _offered_now.get()))
     if not extent.full:
         dumped |= {key: brief(getattr(answer, key), dumped[key]) for key in ("result", "error")}
     envelope = abridged(dumped, extent)

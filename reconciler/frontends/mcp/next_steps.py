@@ -1,7 +1,8 @@
 """The next sensible call after an answer, as a tool with its arguments; the command line says the same. Pure."""
 
 import json
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from reconciler.errors import ErrorCode
@@ -37,8 +38,19 @@ _AFTER_ERRORS = {
 }
 
 
-def next_step(tool: str, arguments: Arguments, answer: Mapping[str, Any]) -> str:
-    """The step after an answer, which is given as data; arguments that nobody knows are left to the caller."""
+def next_step(tool: str, arguments: Arguments, answer: Mapping[str, Any], offered: Container[str] | None = None) -> str:
+    """The step after an answer, which is given as data; arguments that nobody knows are left to the caller.
+
+    A step that names a tool which is not `offered` is replaced by a look at the cluster, which always is.
+    """
+    known = {**arguments, "cluster_name": _cluster(arguments, answer.get("result"))}
+    step = _step(tool, arguments, answer)
+    if offered is not None and any(name not in offered for name in re.findall(r"(\w+)\(", step)):
+        return _filled(_EVERYTHING_READS if known["cluster_name"] else "cluster_list()", known)
+    return step
+
+
+def _step(tool: str, arguments: Arguments, answer: Mapping[str, Any]) -> str:
     known = {**arguments, "cluster_name": _cluster(arguments, answer.get("result"))}
     if error := answer.get("error"):
         named = {**known, "node": error["node"], "node_name": known.get("node_name") or error["node"]}

@@ -37,6 +37,16 @@ def test_an_event_counts_once_whatever_the_length_of_its_trace() -> None:
     assert [event.kind for event in answer.events] == ["warn", "null_pointer"]
 
 
+def test_the_taint_of_a_module_from_outside_the_tree_is_no_warning() -> None:
+    loaded = (
+        (4, "probe: loading out-of-tree module taints kernel."),
+        (4, "probe: module verification failed: signature and/or required key missing - tainting kernel"),
+        (4, "probe: taints nothing"),
+    )
+    answer = log_report(records(*loaded), KMSG)
+    assert (answer.warning_count, answer.error_count, len(answer.lines)) == (1, 0, 3)
+
+
 @pytest.mark.parametrize("kind", EVENTS)
 def test_no_event_is_ever_a_clean_log(kind: str) -> None:
     answer = log_report(

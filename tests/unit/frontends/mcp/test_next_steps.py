@@ -43,6 +43,14 @@ def test_the_table_names_only_tools() -> None:
     assert _AFTER.keys() <= offered_tools().keys()
 
 
+def test_a_tool_that_is_switched_off_is_no_next_step() -> None:
+    off = [{"name": "n0", "domain_state": "shut off", "ssh_reachable": False}]
+    answer = {"result": {"cluster_name": "lab", "nodes": off}, "error": None}
+    offered = {"cluster_list", "cluster_status"}
+    assert next_step("cluster_status", {}, answer, offered) == 'cluster_status(cluster_name="lab")'
+    assert next_step("cluster_list", {}, {"result": [], "error": None}, offered) == "cluster_list()"
+
+
 @pytest.mark.parametrize(
     ("nodes", "step"),
     [
