@@ -1,5 +1,6 @@
 """The demands of the clusters that a host has a part of: read once, and then kept up with by what is changed."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from reconciler.store.etcd.etcd_parts import host_in
 from reconciler.store.etcd.etcd_requests import below, get, one
 from reconciler.store.protocol import Demand
 
+_PAUSE_S = 0.2
 RANGES_OF_DEMANDS = (
     below(keys.HEADS),
     below(keys.REQUESTS),
@@ -124,6 +126,7 @@ class EtcdDemandWatch:
                 if self._take_in(events):
                     self._changes = changes
                     return self._known.now()
+            await asyncio.sleep(_PAUSE_S)  # the member that was followed went away
         return await self._read()
 
     def say(self, cluster: str, *, said: bool) -> None:
