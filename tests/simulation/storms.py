@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -40,8 +40,10 @@ from tests.simulation.stormy_hosts import StormyHost
 from tests.simulation.worlds import CLUSTER, NODES
 from tests.waiting import PATIENCE_S
 
-FAST = ("--heartbeat-interval", "50", "--election-timeout", "500", "--snapshot-count", "1000")
-"""Elections as short as the leases here want them."""
+T = TypeVar("T")
+
+FORGETFUL = ("--snapshot-count", "1000")
+"""A member that was away for long is sent everything, and not what was changed."""
 
 _LOST_S = TTL_S * 1.6
 """After so long without a word a host is lost to the others."""
@@ -112,7 +114,7 @@ class Storm:
 
     async def run(self) -> None:
         """The whole storm, and then calm. Raises `AssertionError` where a promise is broken."""
-        await self._etcd.change((), [delete_below(keys.ROOT)])
+        await self._patiently(lambda: self._etcd.change((), [delete_below(keys.ROOT)]))
         for host in self._hosts.values():
             await host.open()
             host.start()
@@ -178,11 +180,15 @@ class Storm:
             self._written[generation] = actor
 
     async def _written_as(self, write: Callable[[], Awaitable[ClusterRecord]]) -> int:
+        try:
+            return (await self._patiently(write)).generation
+        except Conflict:
+            return 0  # a write of which the answer was lost was made all the same
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
-                return (await write()).generation
-            except Conflict:
-                return 0  # a write of which the answer was lost was made all the same
+                return await ask()
             except StoreUnavailable:
                 await asyncio.sleep(0.1)
 
@@ -327,7 +333,7 @@ class Storm:
             async with asyncio.timeout(_CALM_S):
                 await self._until_settled()
         except TimeoutError:
-            status = await self._store.status(CLUSTER)
+            status = await self._patiently(lambda: self._store.status(CLUSTER))
             raise AssertionError(f"no end: {status}") from None
 
     async def _until_settled(self) -> None:
@@ -344,7 +350,7 @@ class Storm:
             assert not cuts, f"host {host.name} cut power twice for one request: {cuts}"
             taken = {of: count for of, count in host.machine.taken.items() if count > 1}
             assert not taken, f"host {host.name} took a snapshot twice for one request: {taken}"
-        history = await self._store.history(CLUSTER)
+        history = await self._patiently(lambda: self._store.history(CLUSTER))
         assert [of.generation for of in history] == list(range(1, record.generation + 1)), "a change is missing"
         made = {of.generation: of.actor for of in history}
         lost = {generation: actor for generation, actor in self._written.items() if made.get(generation) != actor}
@@ -380,7 +386,7 @@ def main() -> int:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     directory = tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
     seeds = range(arguments.first, arguments.first + arguments.seeds)
-    with directory as top, running_members(Path(top), arguments=FAST) as members, asyncio.Runner() as runner:
+    with directory as top, running_members(Path(top), arguments=FORGETFUL) as members, asyncio.Runner() as runner:
         storms = (Storm(seed, members, Path(top, str(seed)), arguments.soak) for seed in seeds)
         broken = [storm.seed for storm in storms if not _held(storm, runner)]
     print(f"{len(broken)} of {arguments.seeds} broken: {broken}")

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.etcd import RunningEtcd, running_members
-from tests.simulation.storms import FAST, Storm
+from tests.simulation.storms import FORGETFUL, Storm
 
 pytestmark = pytest.mark.processes
 
 
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RunningEtcd]]:
-    with running_members(tmp_path_factory.mktemp("members"), arguments=FAST) as running:
+    with running_members(tmp_path_factory.mktemp("members"), arguments=FORGETFUL) as running:
         yield running
 
 
