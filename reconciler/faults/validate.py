@@ -96,7 +96,7 @@ def impair_fault(
     if request.impairment == Impairment():
         raise NoParameters(
             "no impairment was requested: every parameter is zero",
-            hint="give at least one of delay_ms (latency_ms), loss_pct, duplicate_pct, corrupt_pct, rate_kbit",
+            hint="give `delay_ms` (latency_ms), `loss_pct`, `duplicate_pct`, `corrupt_pct` or `rate_kbit`",
         )
     _refuse(problems)
     return ImpairFault(handle_id=handle_id, created_at=created_at, expires_at=expires_at, request=request)
@@ -108,7 +108,7 @@ def expiry(created_at: datetime, duration_s: float | None) -> datetime | None:
         return None
     if not 0 < duration_s <= DURATION_MAX_S:  # also refuses NaN
         raise InvalidArgument(
-            f"duration_s is {duration_s:g}",
+            f"`duration_s` is {duration_s:g}",
             hint=f"give more than 0 and at most {DURATION_MAX_S} seconds, or omit it to heal by hand",
         )
     return created_at + timedelta(seconds=duration_s)
@@ -222,14 +222,15 @@ def _problems_of_impairment(asked: Impairment) -> Iterator[str]:
 
 def _out_of_range(name: str, value: float, least: float, most: float) -> Iterator[str]:
     if math.isnan(value) or not (value == 0 or least <= value <= most):
-        yield f"{name} is {value:g} (give {least:g} to {most:g}, or 0 for none)"
+        yield f"`{name}` is {value:g} (give {least:g} to {most:g}, or 0 for none)"
 
 
 def _problems_of_combination(asked: Impairment) -> Iterator[str]:
     for name, needed in _NEEDS.items():
         if getattr(asked, name) and not any(getattr(asked, other) for other in needed):
-            yield f"{name} has no effect without {' or '.join(needed)} (set that too, or omit {name})"
+            others = " or ".join(f"`{other}`" for other in needed)
+            yield f"`{name}` has no effect without {others} (set that too, or omit it)"
     if asked.jitter_ms > asked.delay_ms > 0:
-        yield f"jitter_ms {asked.jitter_ms:g} exceeds delay_ms {asked.delay_ms:g} (no packet arrives early)"
+        yield f"`jitter_ms` {asked.jitter_ms:g} exceeds `delay_ms` {asked.delay_ms:g} (no packet arrives early)"
     if asked.distribution is not Distribution.UNIFORM and not asked.jitter_ms:
-        yield f"distribution {asked.distribution} has no effect without jitter_ms (set that too, or omit it)"
+        yield f"distribution {asked.distribution} has no effect without `jitter_ms` (set that too, or omit it)"

@@ -34,7 +34,7 @@ _OPTIONS = {
 _FILLED = {"cluster": "cluster", "node": "node", "nodes": "node", "words": "node", "topology": "topology"}
 """What commands' first arguments name, so that a call in a text may leave them out; `words` begins with a node."""
 _about: ContextVar[Mapping[str, str]] = ContextVar("about")
-_UNITS = re.compile(r"^(ssh_)?(timeout|duration|follow)_s$")
+_UNITS = re.compile(r"^(?:ssh_)?(.+)_(?:s|ms|pct|kbit)$")
 # Newer versions of Typer bring a Click of their own.
 _click = import_module(typer.Context.__mro__[1].__module__.rpartition(".")[0] + ".globals")
 
@@ -111,6 +111,6 @@ def _given(command: Any, name: str, value: str) -> str:
 
 def _option(command: Any, name: str, *, off: bool = False) -> str | None:
     """The long option for an argument; None if this command has no such option."""
-    own = _UNITS.sub(r"\2", _OPTIONS.get(name, name))
+    own = _UNITS.sub(r"\1", _OPTIONS.get(name, name))
     names: list[str] = next(((of.secondary_opts if off else of.opts) for of in command.params if of.name == own), [])
     return next((option for option in names if option.startswith("--")), None)

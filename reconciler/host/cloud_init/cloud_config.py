@@ -4,6 +4,7 @@ Facts are from the source of cloud-init 22.4. Of two accounts of one name it kee
 `users` given as text into names, and `ssh_authorized_keys` given as text into one key per character.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -18,6 +19,8 @@ DEFAULT_USER = "default"
 _LEAVE_IT = "remove it"
 _REFUSED = {
     "network": f"the node's address is its `ip` ({_LEAVE_IT}, and describe the network in the topology)",
+    "merge_how": f"user_data reaches cloud-init in one piece, merged beforehand ({_LEAVE_IT})",
+    "merge_type": f"user_data reaches cloud-init in one piece, merged beforehand ({_LEAVE_IT})",
     "ssh_keys": f"host keys are created and verified by vmcluster ({_LEAVE_IT})",
     "cloud_init_modules": "a list without the modules that set up SSH would lock vmcluster out"
     f" ({_LEAVE_IT}; cloud_config_modules and cloud_final_modules may be set)",
@@ -35,6 +38,9 @@ _LOCKS_OUT = ("ssh_redirect_user", "snapuser", "expiredate")
 _WITHOUT_HOME = frozenset({"no_create_home", "system"})
 _IN_HOME = frozenset({_KEYS, "ssh_import_id", "ssh_redirect_user"})
 _NO_SHELLS = frozenset({"nologin", "false", "true", "sync", "halt", "shutdown", "git-shell"})
+_NO_NAME = re.compile(r"^[-~+]|[\s:,/\x00-\x1f\x7f]|^\.{0,2}$|^[0-9]+$|.{33}")
+"""Of shadow's useradd, as Debian patches it: other distributions take fewer."""
+_NOT_TAKEN = "is no name that useradd takes (write `alice`, for example)"
 _KEY_TYPES = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-", "cert-authority")
 
 
@@ -217,12 +223,16 @@ def _user_problems(users: Any, ssh_user: str | None) -> Iterator[tuple[Place, st
             yield place, "must be a name, or a mapping with `name` and the account's other fields"
         elif isinstance(entry, list | tuple | None) and named:
             yield place, "must be a mapping of the account's fields, or true"
+        elif isinstance(entry, str) and any(_NO_NAME.search(name.strip()) for name in entry.split(",")):
+            yield place, f"{as_yaml(entry)} {_NOT_TAKEN}"
 
 
 def _account_problems(entry: Mapping[str, Any], place: Place, ssh_user: str | None) -> Iterator[tuple[Place, str]]:
     if not isinstance(entry.get("name", DEFAULT_USER), str):
         yield (*place, "name"), "must be text (put it in quotes)"
         return
+    if _NO_NAME.search(entry.get("name", DEFAULT_USER)):
+        yield (*place, "name"), f"{as_yaml(entry['name'])} {_NOT_TAKEN}"
     own = {key.replace("-", "_").strip(): key for key in entry}
     yield from _field_problems(entry, own, place)
     yield from _home_problems(entry, own, place, ssh_user)

@@ -127,6 +127,12 @@ def test_a_call_is_spelled_with_the_cluster_and_node_it_is_about(
         )
 
 
+def test_an_argument_with_a_unit_is_spelled_as_the_option_without_it() -> None:
+    with running("fault", "impair"):
+        assert in_commands("`delay_ms`, `loss_pct`, `rate_kbit`") == "`--delay`, `--loss`, `--rate`"
+        assert in_commands("`duration_s` or `latency_ms`") == "`--duration` or `latency_ms`"
+
+
 def test_every_call_that_is_named_anywhere_can_be_made_by_both_kinds_of_readers() -> None:
     parameters = {tool.function.__name__: tool.function.__annotations__ for tool in TOOLS}
     named = [
