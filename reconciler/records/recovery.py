@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Network
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,10 +38,15 @@ async def record_at(runtime: Runtime, cluster: str, generation: int | None) -> C
 
 
 def last_other(entries: Sequence[HistoryEntry]) -> int:
-    """The newest generation whose topology or power state is not that of the last one. Raises `InvalidArgument`."""
-    wanted = {generation: _restorable(document) for generation, document in documents(entries)}
-    *earlier, newest = wanted
-    found = next((of for of in reversed(earlier) if wanted[of] not in (None, wanted[newest])), None)
+    """The newest generation whose topology or power state is not that of the last one. Raises `InvalidArgument`.
+
+    Behind a removed record another cluster had that name, which counts only while there is none.
+    """
+    told = list(documents(entries))
+    newest = told[-1][1]
+    lives = takewhile(lambda of: newest is None or of[1] is not None, reversed(told[:-1]))
+    wanted = _restorable(newest)
+    found: int | None = next((number for number, then in lives if _restorable(then) not in (None, wanted)), None)
     if found is None:
         raise InvalidArgument(
             f"no earlier generation of cluster {entries[0].cluster_name!r} has a different topology or power state",

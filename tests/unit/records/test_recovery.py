@@ -20,8 +20,8 @@ RUNNING = record_changes.started(OFF)
 LARGER = RUNNING.model_copy(update={"spec": RUNNING.spec.model_copy(update={"snapshot_names": {"baseline": "clean"}})})
 
 
-def history(*records: ClusterRecord) -> list[HistoryEntry]:
-    documents = [None, *(record.model_dump(mode="json", exclude={"generation"}) for record in records)]
+def history(*records: ClusterRecord | None) -> list[HistoryEntry]:
+    documents = [None, *(record and record.model_dump(mode="json", exclude={"generation"}) for record in records)]
     return [
         HistoryEntry(
             cluster_name="lab",
@@ -57,10 +57,21 @@ def test_a_destroyed_cluster_is_desired_again_and_its_destruction_is_not() -> No
     assert last_other(history(OFF, RUNNING, gone, RUNNING)) == 1
 
 
+def test_what_a_removed_cluster_of_that_name_was_is_gone_back_to_only_while_there_is_no_other() -> None:
+    assert last_other(history(OFF, RUNNING, None)) == 2
+    assert last_other(history(LARGER, None, OFF, RUNNING)) == 3
+
+
 @pytest.mark.parametrize(
-    "records", [(OFF,), (OFF, with_snapshot(OFF)), (record_changes.deleted(OFF, remove_overlays=False),)]
+    "records",
+    [
+        (OFF,),
+        (OFF, with_snapshot(OFF)),
+        (record_changes.deleted(OFF, remove_overlays=False),),
+        (LARGER, None, RUNNING, with_snapshot(RUNNING)),
+    ],
 )
-def test_where_nothing_else_was_ever_wanted_that_is_said(records: tuple[ClusterRecord, ...]) -> None:
+def test_where_nothing_else_was_ever_wanted_that_is_said(records: tuple[ClusterRecord | None, ...]) -> None:
     with pytest.raises(InvalidArgument, match="no earlier generation of cluster 'lab' has a different topology"):
         last_other(history(*records))
 
