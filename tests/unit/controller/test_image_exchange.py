@@ -2,13 +2,13 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -34,7 +34,7 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.processes
 
-CONTENT = os.urandom(2 * 1024 * 1024)
+CONTENT = Random(1).randbytes(2 * 1024 * 1024)
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 NAME = "base.qcow2"
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import hashlib
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from random import Random
 
 import asyncssh
 import pytest
@@ -17,7 +17,7 @@ from reconciler.host.image_transfer.image_download import ImageSource, WrongCont
 from reconciler.host.image_transfer.image_request import ImageRequest, parse_request, parse_size_line, render_size_line
 from reconciler.host.image_transfer.image_service import USER, ImageService
 
-CONTENT = os.urandom(3 * 1024 * 1024 + 17)
+CONTENT = Random(1).randbytes(3 * 1024 * 1024 + 17)
 LOOPBACK = "127.0.0.1"
 
 
