@@ -143,10 +143,9 @@ class ImageNotFound(ClusterError):
 
 
 class ImageUnderWay(ImageNotFound):
-    """A base image is being fetched from another host."""
+    """A base image is being fetched from another host; a command that waits for the cluster waits for it."""
 
     terminal = False
-    recoverable = True
 
 
 class SnapshotNotFound(ClusterError):

@@ -68,16 +68,37 @@ UPDATE history SET token = lower(hex(randomblob(8)));
 SCHEMA_VERSION = len(_VERSIONS)
 
 
+class StoreFile:
+    """The file of a store: the same one from its first use on, for all connections."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._identity: tuple[int, int] | None = None
+
+    def require_same(self) -> None:
+        """Raise `StoreUnavailable` if another file, or none, has its name now."""
+        if self._identity is not None and _identity(self.path) != self._identity:
+            raise StoreUnavailable(
+                f"the store {self.path} was moved or replaced while in use", hint="restart this program"
+            )
+
+    def opened(self) -> sqlite3.Connection:
+        """A new connection to it."""
+        self.require_same()
+        connection = open_database(self.path)
+        self._identity = self._identity or _identity(self.path)
+        return connection
+
+
 class DatabaseThread:
     """A connection in its own thread, opened on first use and reopened after a failure."""
 
-    def __init__(self, file: Path, name: str) -> None:
+    def __init__(self, file: StoreFile, name: str) -> None:
         self._file = file
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"store-{name}")
         self._process_id = os.getpid()
         self._closed = False
         self._connection: sqlite3.Connection | None = None
-        self._identity: tuple[int, int] | None = None
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """The result of `work`; raises `StoreUnavailable` for every error of SQLite.
@@ -104,16 +125,12 @@ class DatabaseThread:
         except sqlite3.Error as error:
             if not _name_of(error).startswith(_LOCKED):
                 self._disconnect()
-            raise _unavailable(self._file, error) from error
+            raise _unavailable(self._file.path, error) from error
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = open_database(self._file)
-            self._identity = _identity(self._file)
-        elif _identity(self._file) != self._identity:
-            raise StoreUnavailable(
-                f"the store {self._file} was moved or replaced while in use", hint="restart this program"
-            )
+            self._connection = self._file.opened()
+        self._file.require_same()
         return self._connection
 
     def _disconnect(self) -> None:

@@ -20,7 +20,7 @@ from reconciler.model.status import RecordStatus
 from reconciler.store import sql_tables, sqlite_copies
 from reconciler.store.change_feed import ChangeFeed, ChangeFeedWaiter, count_change
 from reconciler.store.copies import StoredCluster, not_empty
-from reconciler.store.database import DatabaseThread, transaction
+from reconciler.store.database import DatabaseThread, StoreFile, transaction
 from reconciler.store.patch import Patch, difference
 from reconciler.store.polled_demands import PolledDemands
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
@@ -49,7 +49,7 @@ class SqliteStore(SoleHost):
     """
 
     def __init__(self, state_dir: Path) -> None:
-        file = state_dir / FILE_NAME
+        file = StoreFile(state_dir / FILE_NAME)
         super().__init__(state_dir)
         self._reads = DatabaseThread(file, "read")
         self._writes = DatabaseThread(file, "write")
