@@ -149,6 +149,11 @@ def _kind(value: object) -> str:
             return "a list"
 
 
+_TRUTH_VALUES = {
+    "True": "is a truth value: YAML reads yes, on and true without quotes as that",
+    "False": "is a truth value: YAML reads no, off and false without quotes as that",
+}
+
 _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "value_error": lambda _, ctx: str(ctx["error"]),
     "string_pattern_mismatch": lambda value, ctx: f"'{value}' is not allowed (use {ctx['words'] or ctx['pattern']})",
@@ -158,5 +163,5 @@ _WORDS: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
     "greater_than": lambda value, ctx: f"{value} is too small (use more than {ctx['gt']:g})",
     "greater_than_equal": lambda value, ctx: f"{value} is too small (use at least {ctx['ge']})",
     "less_than_equal": lambda value, ctx: f"{value} is too large (use at most {ctx['le']:.0f})",
-    "enum": lambda value, ctx: f"'{value}' is not known (use {ctx['expected']})",
+    "enum": lambda value, ctx: _TRUTH_VALUES.get(value, f"'{value}' is not known") + f" (use {ctx['expected']})",
 }
