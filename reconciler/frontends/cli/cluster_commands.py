@@ -319,11 +319,12 @@ def _approval(*, restart: bool, data_loss: bool, plan_hash: str | None = None) -
 def _shown(approval: "Approval", output: OutputFormat) -> "Shown":
     """Prints the plan before it is carried out; where the output is data, nothing."""
     from reconciler.frontends.cli.plan_text import print_plan
+    from reconciler.frontends.cli.spelled_results import spelled
     from reconciler.records.plan_view import plan_view
     from reconciler.records.proposal import unseen
 
     def show(preview: "Preview") -> None:
         with unheard():
-            print_plan(plan_view(preview), short=True, agreed=approval.arguments)
+            print_plan(spelled(plan_view(preview)), short=True, agreed=approval.arguments)
 
     return show if output is OutputFormat.TABLE else unseen

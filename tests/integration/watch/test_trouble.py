@@ -153,6 +153,7 @@ def test_a_guest_that_kvm_cannot_run_is_reported_in_qemus_words_and_never_as_pau
     assert planned.returncode == CHANGES
     refused = vmcluster(bed, "apply", CLUSTER, "--no-wait", timeout_s=60)
     assert "its memory is lost" in refused.stdout
+    assert "`vmcluster doctor` shows whether KVM works" in refused.stdout
     assert "APPROVAL_REQUIRED" in refused.stderr
     with host_libvirt() as handle:
         before = domain(handle).ID()
