@@ -76,8 +76,9 @@ class Demands:
             return was_ours or self._is_ours(name)
         if key.startswith(keys.VISITORS):
             name = keys.name_in(key, keys.VISITORS)
+            was_ours = self._is_ours(name)
             self._visitors.setdefault(name, {})[key] = value.decode()
-            return self._is_ours(name)
+            return was_ours or self._is_ours(name)
         if key.startswith(keys.STATUSES) and host_in(key) == self._host:
             self._said.add(keys.name_in(key, keys.STATUSES))
         return True
@@ -118,6 +119,7 @@ class EtcdDemandWatch:
         self._known = Demands(host)
         self._changes: AsyncIterator[tuple[int, Sequence[Any]]] | None = None
         self._said_meanwhile: dict[str, bool] = {}
+        self._said_at: dict[str, int] = {}
 
     async def next(self) -> Mapping[str, Demand]:
         changes, self._changes = self._changes, None
@@ -129,10 +131,11 @@ class EtcdDemandWatch:
             await asyncio.sleep(_PAUSE_S)  # the member that was followed went away
         return await self._read()
 
-    def say(self, cluster: str, *, said: bool) -> None:
-        """Take in what this host has just said of a cluster, or taken back."""
+    def say(self, cluster: str, revision: int, *, said: bool) -> None:
+        """Take in what this host has said of a cluster, or taken back, in that revision of the store."""
         self._known.say(cluster, said=said)
         self._said_meanwhile[cluster] = said
+        self._said_at[cluster] = revision
 
     async def _read(self) -> Mapping[str, Demand]:
         """Everything, at first and when the stream has ended."""
@@ -147,12 +150,18 @@ class EtcdDemandWatch:
         self._changes = self._etcd.follow(_FOLLOWED, answer.header.revision)
         return self._known.now()
 
+    def _forget_words_before(self, head: Any) -> None:
+        """What was said of an earlier record went with it; what was said since is known before this is heard."""
+        name = keys.name_in(head.key, keys.HEADS)
+        if self._said_at.get(name, 0) < head.mod_revision:
+            self._known.say(name, said=False)
+
     def _take_in(self, events: Iterable[Any]) -> bool:
         is_changed = False
         for event in events:
             known = self._known
             if event.kv.key.startswith(keys.HEADS) and event.kv.version <= 1:  # a new record, or none
-                self.say(keys.name_in(event.kv.key, keys.HEADS), said=False)
+                self._forget_words_before(event.kv)
             changes = known.delete(event.kv.key) if event.type == event.DELETE else known.put(event.kv)
             is_changed = changes or is_changed
         return is_changed

@@ -155,11 +155,11 @@ class EtcdStore:
         name = status.cluster_name
         answer = await self._etcd.change([exists(keys.head(name))], [etcd_parts.write_of(status)])
         if answer.succeeded and status.host == self.own_host:
-            self._demands.say(name, said=True)
+            self._demands.say(name, answer.header.revision, said=True)
 
     async def leave(self, cluster_name: str) -> None:
-        await self._etcd.change((), [etcd_parts.withdrawal_of(cluster_name, self.own_host)])
-        self._demands.say(cluster_name, said=False)
+        answer = await self._etcd.change((), [etcd_parts.withdrawal_of(cluster_name, self.own_host)])
+        self._demands.say(cluster_name, answer.header.revision, said=False)
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
         names = (keys.head, keys.record, keys.request)
