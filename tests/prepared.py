@@ -73,6 +73,7 @@ def _serve(its_input: Connection, its_output: Connection, directory: Path, envir
     its_input.close()
     its_output.close()
     os.close(unread)
+    sys.argv = ["vmcluster-mcp"]  # not what the tests were called with
     from reconciler.frontends.mcp.server import main
 
     main()

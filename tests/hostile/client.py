@@ -153,7 +153,12 @@ class Server:
 
     def require_well(self) -> None:
         """It answers as before, no matter what it was sent."""
-        assert self.call("cluster_list", {}) == {"success": True, "result": [], "error": None}
+        answer = self.call("cluster_list", {})
+        assert {key: answer[key] for key in ("success", "result", "error")} == {
+            "success": True,
+            "result": [],
+            "error": None,
+        }
 
     def memory_bytes(self, what: str = "VmRSS") -> int:
         """What the process has now; `VmHWM`: has had at most (proc(5))."""
