@@ -72,9 +72,7 @@ class Parts:
 
     async def bases_elsewhere(self, record: ClusterRecord) -> SnapshotBases:
         """What the layers on other hosts say of the snapshots, as these saw them last."""
-        standing = await self._store.standing(record.cluster_name) if self._host else None
-        said = standing.hosts.words if standing and standing.hosts else {}
-        others = (of.bases for host, of in said.items() if host != self._host)
+        others = (word.bases for word in (await self._said_elsewhere(record.cluster_name)).values())
         return reduce(SnapshotBases.joined, others, SnapshotBases())
 
     async def nodes_here(self, record: ClusterRecord) -> Set[str]:
@@ -119,10 +117,15 @@ class Parts:
 
     async def unapproved_elsewhere(self, cluster: str) -> dict[str, str]:
         """By node, another host that waits for the approval to lose what it has of it."""
+        said = await self._said_elsewhere(cluster)
+        waiting = ((host, of) for host, word in said.items() for of in word.obstacles)
+        return {of.node: host for host, of in waiting if of.node and of.code is ErrorCode.APPROVAL_REQUIRED}
+
+    async def _said_elsewhere(self, cluster: str) -> dict[str, RecordStatus]:
+        """What the other hosts said last, by host; nothing where there is one host."""
         standing = await self._store.standing(cluster) if self._host else None
         said = standing.hosts.words if standing and standing.hosts else {}
-        waiting = ((host, of) for host, word in said.items() if host != self._host for of in word.obstacles)
-        return {of.node: host for host, of in waiting if of.node and of.code is ErrorCode.APPROVAL_REQUIRED}
+        return {host: word for host, word in said.items() if host != self._host}
 
     async def power_elsewhere(self, record: ClusterRecord) -> dict[str, Power | Unknown]:
         """The power of nodes on other hosts, as these saw it last."""
