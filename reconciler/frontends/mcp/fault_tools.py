@@ -78,7 +78,7 @@ async def net_partition(
     """Cut the network between groups of nodes: IPv4, IPv6, ARP and broadcast, established connections too.
 
     Nothing changes within a group, and node_exec still reaches all nodes. The fault survives reboots and lasts until
-    net_heal. Repeating the call does not add a second one. For a shape of all nodes leave both sides empty.
+    net_heal. Repeating the call does not add a second one. For a shape of all nodes, leave both sides empty.
     """
     sides = Sides(
         partition_a=partition_a,

@@ -56,8 +56,8 @@ async def node_pull(
 ) -> ToolResult[TransferResult]:
     """Copy a file or directory from a node to exactly `dest_path` on the server's host, with modes and times.
 
-    An existing directory is always kept. Links that lead out of the tree, sockets and devices are not copied:
-    `left_out` lists them.
+    An existing directory is always kept. `left_out` lists what is not copied: links that lead out of the
+    tree, sockets, devices.
     """
     return await ask(
         call,

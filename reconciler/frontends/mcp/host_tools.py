@@ -28,7 +28,7 @@ async def host_doctor(call: Call) -> ToolResult[Examination]:
 async def host_list(call: Call) -> ToolResult[list[HostInfo]]:
     """List the hosts that share the store, with what they have and which nodes are placed on them.
 
-    A host that is not alive runs its nodes on, but nobody repairs them. With a store of one host only, that host.
+    Nodes of a host that is not alive keep running, but nobody repairs them. Without a shared store, it lists this host.
     """
     return await ask(call, lambda use: use.hosts.listing())
 

@@ -19,7 +19,7 @@ async def job_start(
 ) -> ToolResult[Job]:
     """Start a shell command on a node that may take longer than you can wait, and answer at once.
 
-    It goes on without you; poll it with `job_output`, from any later session too. It ends with a power cut of its node.
+    It keeps running without you: poll it with `job_output`, also from a later session. A power cut of its node ends it.
     """
     return await ask(call, lambda use: use.jobs.start(cluster_name, node_name, command, env=env))
 
@@ -27,7 +27,8 @@ async def job_start(
 async def job_status(call: Call, cluster_name: ClusterName, nodes: Nodes = None) -> ToolResult[list[Job]]:
     """List the jobs of nodes that run, oldest first, with state and exit code. The last 50 of each node are kept.
 
-    A job runs until everything that holds its output has ended, daemons too; with an `exit_code`, its command has.
+    A job runs until everything that writes to its output has ended, daemons too. `exit_code` is set once its command
+    has ended.
     """
     return await ask(call, lambda use: use.jobs.status(cluster_name, nodes))
 

@@ -130,7 +130,7 @@ async def cluster_wait(
     condition: Annotated[str, Field(description="A condition, with `=False` for its end; or `delete`.")] = "Ready",
     timeout_s: Annotated[Seconds, Field(description="Seconds to wait; then the error is TIMEOUT.")] = 60,
 ) -> ToolResult[Condition | None]:
-    """Wait until a cluster has a condition, without changing anything. null after waiting for `delete`."""
+    """Wait until a cluster has a condition, without changing anything. Answers null for `delete`."""
 
     async def wait(use: UseCases) -> Condition | None:
         from reconciler.usecases.wait_for_condition import wait_for_condition

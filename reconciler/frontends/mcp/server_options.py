@@ -83,21 +83,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     http = parser.add_argument_group("Streamable HTTP, at /mcp")
     http.add_argument(
-        "--http", type=_address, metavar="ADDRESS:PORT", help="listen there instead; not on loopback only with TLS"
+        "--http", type=_address, metavar="ADDRESS:PORT", help="listen there; addresses other than loopback need TLS"
     )
     http.add_argument(
         "--token-file",
         type=_path,
         metavar="FILE",
-        help="the bearer token that clients send; made if missing (default: mcp-token in state_dir)",
+        help="file with the bearer token that clients send, created if missing (default: mcp-token in state_dir)",
     )
-    http.add_argument("--tls-cert", type=_path, metavar="FILE", help="certificate chain, PEM")
-    http.add_argument("--tls-key", type=_path, metavar="FILE", help="its private key, PEM")
+    http.add_argument("--tls-cert", type=_path, metavar="FILE", help="certificate chain (PEM)")
+    http.add_argument("--tls-key", type=_path, metavar="FILE", help="its private key (PEM)")
     http.add_argument(
         "--http-names",
         type=lambda text: tuple(name for part in text.split(",") if (name := part.strip().lower())),
         metavar="NAME,...",
-        help="host names under which clients reach it, besides the address itself",
+        help="host names that clients may use besides the address",
     )
     return parser
 

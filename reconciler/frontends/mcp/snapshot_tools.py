@@ -34,7 +34,7 @@ async def snapshot_create(
     ] = False,
     quiesce: Annotated[
         bool,
-        Field(description="Freeze file systems meanwhile; needs the QEMU guest agent. Otherwise as after a power cut."),
+        Field(description="Freeze file systems meanwhile; needs the QEMU guest agent. Default: as after a power cut."),
     ] = False,
 ) -> ToolResult[SnapshotInfo]:
     """Take a consistent snapshot of all disks of all nodes, running or not; revert to it with `snapshot_revert`.
@@ -76,8 +76,8 @@ async def snapshot_revert(
     """Revert all nodes to a snapshot: all of them, or none. Everything written since then is lost, so save it first.
 
     From a snapshot with memory, nodes resume within seconds and without a boot; clocks are set. From one without, nodes
-    that ran are booted. Other snapshots stay; without `heal`, faults too (`faults_in_force`). REVERT_FAILED: nothing
-    was changed.
+    that ran are booted. Other snapshots stay, and so do faults (`faults_in_force`) without `heal`. REVERT_FAILED:
+    nothing was changed.
     """
     return await settle(
         call,
