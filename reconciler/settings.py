@@ -197,8 +197,8 @@ class Settings(Frozen):
         default=4790,
         ge=0,
         le=65_535,
-        description="TCP port at `host_address` on which `vmcluster watch` gives disk images to the other hosts of the "
-        "store; 0 gives none, and fetches none.",
+        description="TCP port at `host_address` on which `vmcluster watch` serves disk images to the other hosts of "
+        "the store; 0 serves none, and fetches none.",
     )
     host_read_roots: Directories = Field(
         default=None,

@@ -168,7 +168,7 @@ async def uninstall_from_node(ssh: SshPool, address: GuestAddress, *, timeout_s:
 
 
 async def forget_installation(
-    ssh: SshPool, address: GuestAddress, why: str = "forgotten; what was installed stays"
+    ssh: SshPool, address: GuestAddress, why: str = "recorded as not installed; its files stay"
 ) -> NodeInstall:
     """Delete the node's record of what is installed, without uninstalling it."""
     await run_script(ssh, address, node_scripts.FORGET, [])

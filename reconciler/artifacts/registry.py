@@ -56,7 +56,8 @@ class ArtifactRegistry:
         if not matches:
             raise ArtifactNotFound(f"no artifact {wanted!r} is registered", hint="`artifact_list` lists all")
         if len(matches) > 1:
-            raise InvalidArgument(f"{len(matches)} artifacts have ids that start with {wanted}", hint="give more of it")
+            many = f"{len(matches)} artifacts have IDs that start with {wanted}"
+            raise InvalidArgument(many, hint="give more of the ID")
         return artifacts[matches[0]]
 
     async def change(self, edit: Callable[[dict[str, BuildArtifact]], None]) -> None:

@@ -160,7 +160,7 @@ def _too_large(names: int) -> InvalidArgument:
     limit_mib = MEMORY_LIMIT_BYTES // 1024**2
     return InvalidArgument(
         f"the tree has more than {names} names, which need more than {limit_mib} MiB of memory",
-        hint="register what is used of it, such as the directory that `make install` with DESTDIR fills",
+        hint="register only what you need, such as the directory that `make install` with DESTDIR fills",
     )
 
 

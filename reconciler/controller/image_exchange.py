@@ -119,7 +119,7 @@ class ImageExchange:
     def _require_content(self, image: ImageFile) -> None:
         if (found := digest_of_image(self._settings, image.path)) != image.digest:
             raise Conflict(
-                f"{image.path} on host {self._store.own_host} has another content: {found}, not {image.digest}",
+                f"{image.path} on host {self._store.own_host} has different content: {found}, not {image.digest}",
                 hint="move that file away, then the host fetches the image, or use another path for it",
             )
 
@@ -138,13 +138,13 @@ class ImageExchange:
         if not task.done():
             raise ImageUnderWay(
                 f"Fetching image {image.path} from {fetch.host or 'another host'}… {fetch.percent} %",
-                hint="nothing is touched before it is here",
+                hint="nothing else is changed until it has arrived",
             )
         if fetch.task is task:  # clusters that wait for the same image may see its end at once
             fetch.task = None
         if (failure := task.exception()) is not None:
             cause = error_to_answer(failure) if isinstance(failure, Exception) else failure
-            raise ImageUnderWay(f"Fetching image {image.path}… {fetch.percent} %; it goes on after: {cause}")
+            raise ImageUnderWay(f"Fetching image {image.path}… {fetch.percent} %; retrying after: {cause}")
         self._fetches.pop(image.path, None)
 
     async def _fetch(self, fetch: _Fetch) -> None:

@@ -237,7 +237,7 @@ class Controller:
     def _holders(self) -> str:
         """The process that is at work, if it is not this one."""
         told = [f"{_ELSEWHERE}: {holder}"] if (holder := self._lease.holder()) else [_ELSEWHERE]
-        told += [f"{other} works on this host"] if (other := self._host.other_holder()) else []
+        told += [f"{other} is working on this host"] if (other := self._host.other_holder()) else []
         return "; ".join(told)
 
 
@@ -251,7 +251,7 @@ def _is_all(result: RoundResult | None) -> bool:
     return result is not None and not result.spans
 
 
-_ELSEWHERE = "another process is at work on it"
+_ELSEWHERE = "another process is working on it"
 
 
 class _Elsewhere:

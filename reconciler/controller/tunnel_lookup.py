@@ -26,7 +26,7 @@ class Tunnels:
         addresses = await self._store.host_addresses(hosts)
         if host not in addresses:
             raise HostCapabilityMissing(
-                f"{cluster} is on other hosts too, and host {host} has told no address for tunnels to them",
+                f"cluster {cluster} spans hosts, but host {host} has reported no address for tunnels",
                 hint="set `host_address` in its configuration, and start `vmcluster watch` there",
             )
         if cluster not in self._numbers:

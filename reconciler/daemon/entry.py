@@ -90,7 +90,10 @@ async def _require_names(runtime: Runtime, clusters: Sequence[str]) -> None:
         defined = await runtime.store.names() if clusters else []
         for cluster in sorted(set(clusters).difference(defined)):
             log.warning(
-                "cluster_not_defined", cluster=cluster, defined=defined, remedy="it will be kept once it is applied"
+                "cluster_not_defined",
+                cluster=cluster,
+                defined=defined,
+                remedy="it will be reconciled once it is applied",
             )
 
 

@@ -65,7 +65,7 @@ def _read(source: str | int, name: str) -> TopologyText:
         here = Path.cwd()
     except OSError as error:
         message = "the current directory is gone, and relative paths in a topology start there"
-        raise TopologyNotFound(message, hint="change to a directory that is there") from error
+        raise TopologyNotFound(message, hint="change to an existing directory") from error
     try:
         with open(source, "rb", closefd=isinstance(source, str)) as stream:
             return TopologyText(name, stream.read(MAX_FILE_BYTES + 1), here)

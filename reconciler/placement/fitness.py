@@ -66,7 +66,7 @@ def _image_troubles(node: NodeSpec, host: HostRecord, offered: Set[str]) -> Iter
         if not host.image_key or image.digest not in offered:
             yield f"it has no image {image.path} ({_short(image.digest)})"
     elif there.digest != image.digest:
-        yield f"its {image.path} has another content ({_short(there.digest)}, not {_short(image.digest)})"
+        yield f"its {image.path} has different content ({_short(there.digest)}, not {_short(image.digest)})"
 
 
 def _short(digest: str) -> str:

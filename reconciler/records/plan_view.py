@@ -136,10 +136,10 @@ class PlanView(Abridgeable):
         default=(), description="Where several hosts share the store: the host of each node, decided once."
     )
     losses_elsewhere: dict[str, str] = Field(
-        default={}, description="By node: what is lost on another host than this one, which does not see it."
+        default={}, description="By node: what is lost on other hosts, which this one cannot observe."
     )
     restarts_elsewhere: dict[str, str] = Field(
-        default={}, description="By node: why it restarts on another host than this one, which does not see it."
+        default={}, description="By node: why it restarts on another host, which this one cannot observe."
     )
     summary: PlanSummary = Field(description="The plan in numbers.")
     patch: tuple[dict[str, Any], ...] = Field(

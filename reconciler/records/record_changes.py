@@ -55,9 +55,9 @@ def _require_same_place(before: ClusterRecord, spec: ClusterSpec) -> None:
         raise Conflict(
             f"cluster {before.cluster_name!r} keeps its disks and snapshots in {kept}, but overlay_dir is now "
             f"{wanted}: its nodes would start on empty disks",
-            hint=f"take overlay_dir out of the topology, or set it to {kept}; to have the disks on another file "
-            f"system, stop the nodes, move {kept} there, make a link to it at {kept}, and let `cluster_adopt` take "
-            "them up; to begin on empty disks, destroy the cluster with its disks first",
+            hint=f"remove overlay_dir from the topology, or set it to {kept}; to move the disks to another file "
+            f"system, stop the nodes, move {kept} there, make a symbolic link at {kept}, then run `cluster_adopt`; to "
+            "start on empty disks, destroy the cluster with its disks first",
         )
 
 

@@ -112,6 +112,6 @@ def _check_images(name: str, hosts: Mapping[str, HostRecord]) -> Iterator[CheckR
         theirs = {image.digest for of in hosts.values() if of.name != name for image in of.images if image.path == path}
         fetched = path not in own and hosts[name].image_key and path.parent == IMAGE_DIR
         if theirs and own.get(path) not in theirs and not fetched:
-            told = "has another content than on other hosts" if path in own else "is on other hosts only"
+            told = "differs from the same path on other hosts" if path in own else "is on other hosts only"
             remedy = "copy it from one of them: nodes that need it are placed there only"
             yield warning("image", f"{path} {told}", remedy)

@@ -291,7 +291,7 @@ def _says_nothing(node: str, answer: ExecResult, timeout_s: float) -> SshError:
     """The error for a node that accepted the login but did not report its kernel."""
     how = f"did not answer within {timeout_s:g} s" if answer.timed_out else f"ended with {answer.exit_code}"
     said = f": {answer.stderr.strip()[:200]}" if answer.stderr.strip() else ""
-    message = f"the command that asks for its kernel {how}{said}"
+    message = f"the command that reads its kernel's state {how}{said}"
     return SshError(message, node=node, hint="see what `node_exec` reports")
 
 

@@ -76,7 +76,9 @@ class _Following:
                 self._progress.report(f"{self._node}: {error}")
                 return
             if self._console.take_missed():
-                self._progress.report(f"{self._node}: output is missing: its console printed more than could be read")
+                self._progress.report(
+                    f"{self._node}: output is missing, because its console printed more than could be read"
+                )
             self._queue(await in_worker(0, stream.take, news), stream.style)
             self._tell_overdue()
             if not news:

@@ -228,8 +228,8 @@ class Faults:
         taps = [tap_name(cluster, node) for node in ours]
         healed = await self._runtime.controller.heal_by_marks(cluster, taps, cuts=not told)
         if told:
-            done = f"{healed} places were healed, and " if healed else ""
-            raise Conflict(f"{done}what others have made of cluster {cluster!r} keeps its links: {told}")
+            done = f"{healed} links were healed, and " if healed else ""
+            raise Conflict(f"{done}faults on what others made for cluster {cluster!r} were left alone: {told}")
         if not (marked or healed):
             await existing(self._runtime.store, cluster)  # there is no such cluster, and nothing of it
         return healed

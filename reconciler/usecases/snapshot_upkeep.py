@@ -23,7 +23,7 @@ from reconciler.usecases.snapshots import resolved_name, snapshot_not_found
 COLLECT_TIMEOUT_S = 120.0
 
 
-_ELSEWHERE = "Nodes whose files are on other hosts, with the host of each: what is said here is not about them."
+_ELSEWHERE = "Nodes whose files are on other hosts, by host; this answer does not cover them."
 
 
 class SnapshotCheck(Frozen):

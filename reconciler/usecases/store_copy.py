@@ -67,7 +67,7 @@ async def _copy(before: Store, after: Store, name: str) -> None:
     exported = await before.exported(name)
     await after.load(exported)
     if await after.exported(name) != exported:
-        raise Conflict(f"the copy of cluster {name} is changed by someone while it is made", hint="copy again")
+        raise Conflict(f"another process is changing the copy of cluster {name}", hint="copy again")
     if await before.exported(name) != exported:
         raise Conflict(f"cluster {name} was changed while it was copied", hint="stop all controllers, then copy again")
 

@@ -113,7 +113,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
         silence_stdout()
         return BROKEN_PIPE_EXIT_CODE
     except FileNotFoundError:  # what work finds missing is in its answer
-        narrate("error: the current directory is gone (change to one that is there)")
+        narrate("error: the current directory is gone (change to an existing one)")
         return FAILURE
     except OSError as error:  # of printing
         return _unprinted(error)

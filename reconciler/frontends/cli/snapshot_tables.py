@@ -129,7 +129,7 @@ def _elsewhere_lines(nodes: Mapping[str, str]) -> Iterator[str]:
     """Where the files are that an answer does not speak of."""
     for host in dict.fromkeys(nodes.values()):
         away = ", ".join(one_line(node) for node, of in nodes.items() if of == host)
-        yield f"not about {away}, whose files are on {one_line(host)}: run the same there"
+        yield f"the files of {away} are on host {one_line(host)}: run this command there too"
 
 
 def _snapshot_row(info: SnapshotInfo) -> list[str]:

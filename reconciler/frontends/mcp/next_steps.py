@@ -102,7 +102,7 @@ def _after_revert(result: Any, known: Arguments) -> str:
 
 
 def _after_destroy(result: Any, known: Arguments) -> str:
-    return "cluster_define(topology_name=…) takes the kept disks up" if result.get("disks_kept") else "cluster_list()"
+    return "cluster_define(topology_name=…) uses the kept disks again" if result.get("disks_kept") else "cluster_list()"
 
 
 def _after_plan(result: Any, known: Arguments) -> str:
@@ -120,7 +120,7 @@ def _after_exec(result: Any, known: Arguments) -> str:
     if result.get("kernel_event"):
         return "dmesg_collect({cluster_name}): the kernel reported a problem meanwhile"
     if result["timed_out"]:
-        return "job_start({cluster_name}, {node_name}, {command}), which needs no patience"
+        return "job_start({cluster_name}, {node_name}, {command}), which has no time limit"
     return "dmesg_collect({cluster_name}) to see what the kernel said"
 
 

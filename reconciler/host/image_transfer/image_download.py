@@ -63,7 +63,9 @@ async def download(path: Path, digest: str, source: ImageSource, key_path: Path,
             async with asyncio.timeout(None) as limit:
                 await _receive(descriptor, partial, digest, source, key_path, got, limit)
         except TimeoutError:
-            raise OperationFailed(f"host {source.host} sends nothing of {path}", hint="see the network there") from None
+            raise OperationFailed(
+                f"host {source.host} has stopped sending {path}", hint="check the network between the hosts"
+            ) from None
         except (OSError, asyncssh.Error, *PARSE_ERRORS) as error:
             raise OperationFailed(f"host {source.host} cannot send {path}: {error}") from error
         await asyncio.to_thread(_accept, descriptor, partial, path, digest, source.host)
@@ -93,7 +95,7 @@ async def _receive(
             limit.reschedule(clock() + _SILENCE_S)
             header = await process.stdout.readline()
             if not header:
-                raise OperationFailed(f"host {source.host} does not send {digest} now")
+                raise OperationFailed(f"host {source.host} cannot send {digest} now")
             size = parse_size_line(header)
             if size != source.size_bytes:
                 raise WrongContent(f"host {source.host} has {size} bytes of {digest}, and reported {source.size_bytes}")
@@ -130,7 +132,7 @@ def _accept(descriptor: int, partial: Path, path: Path, digest: str, host: str) 
         found = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
     if found != digest:
         partial.unlink(missing_ok=True)
-        raise WrongContent(f"what host {host} sent as {digest} is {found}", hint="see the image there")
+        raise WrongContent(f"what host {host} sent as {digest} is {found}", hint="check the image there")
     os.fchmod(descriptor, _MODE)
     os.fsync(descriptor)
     with suppress(FileExistsError):  # somebody has put it there; its content is checked where it is used

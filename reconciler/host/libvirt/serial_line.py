@@ -20,7 +20,6 @@ _CHUNK_BYTES = 64 * 1024
 _WOULD_BLOCK = -2
 _RETRY_S = 0.01
 _NO_LOCK = "create lock file"
-_LOCKS = "/var/lock: make that directory, which a system that was booted has"
 _READABLE = libvirt.VIR_STREAM_EVENT_READABLE | libvirt.VIR_STREAM_EVENT_HANGUP | libvirt.VIR_STREAM_EVENT_ERROR
 
 
@@ -104,5 +103,6 @@ def _refused(error: libvirt.libvirtError, node: str) -> ClusterError:
     if "Active console session" in error.get_error_message():
         return Conflict("somebody else is using the node's serial line", node=node, hint="`force` disconnects them")
     if _NO_LOCK in error.get_error_message():
-        return OperationFailed(error.get_error_message(), node=node, hint=f"libvirt locks serial lines in {_LOCKS}")
+        hint = "create the directory /var/lock, in which libvirt locks serial lines"
+        return OperationFailed(error.get_error_message(), node=node, hint=hint)
     return as_cluster_error(error, node=node)

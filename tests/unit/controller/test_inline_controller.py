@@ -330,7 +330,9 @@ async def test_who_waits_for_a_controller_elsewhere_is_told_of_it_and_of_the_oth
 ) -> None:
     controller, _ = simulated(store, tmp_path, lambda _: acted())
     other = HostLease(silent_libvirt(tmp_path), Path("/other/state"), purpose="controller")
-    told = rf"process {os.getpid()} \(vmcluster watch\); process {os.getpid()} .* in /other/state works on this host"
+    told = (
+        rf"process {os.getpid()} \(vmcluster watch\); process {os.getpid()} .* in /other/state is working on this host"
+    )
     async with other.turn(0), Lease(tmp_path / "controller.lock", purpose="vmcluster watch"):
         with pytest.raises(OperationTimeout, match=told):
             await controller.converge(record, timeout_s=0.1)

@@ -122,7 +122,7 @@ def test_an_image_is_meant_by_its_content() -> None:
     del there["c"]
     with pytest.raises(PlacementRefused) as refused:
         place(nodes(1, base_image=image), SPREAD, Situation(there))
-    assert f"a: its {image.path} has another content (sha256:bbbb, not sha256:aaaa)" in refused.value.message
+    assert f"a: its {image.path} has different content (sha256:bbbb, not sha256:aaaa)" in refused.value.message
     assert f"b: it has no image {image.path} (sha256:aaaa)" in refused.value.message
     there["b"] = host("b", images=(elsewhere,), image_key="ssh-ed25519 AAAA")
     placed = place(nodes(1, base_image=image), SPREAD, Situation(there, offered=frozenset({"sha256:aaaa"})))

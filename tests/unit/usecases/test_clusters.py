@@ -58,7 +58,7 @@ async def test_what_the_controller_elsewhere_has_not_said_yet_is_waited_for(
     await runtime.store.put_status(sample_status(CLUSTER).model_copy(update={"converged": False}))
     elsewhere = Lease(tmp_path / "controller.lock")
     assert elsewhere.try_acquire()
-    with pytest.raises(Exception, match="another process is at work on it"):
+    with pytest.raises(Exception, match="another process is working on it"):
         await applied.apply("lab", start=False)
     elsewhere.release()
     assert host.done == []
