@@ -411,7 +411,7 @@ async def test_time_runs_out_also_where_another_process_does_not_get_on(
     controller, _ = simulated(store, tmp_path, lambda _: acted())
     if word is not None:
         await store.put_status(status(record.cluster_name, record.generation, request=1, obstacle=word))
-    with pytest.raises(ClusterError, match="will pass" if word else "another process is at work"):
+    with pytest.raises(ClusterError, match="will pass" if word else "another process is working"):
         await asyncio.wait_for(controller.converge(record, timeout_s=0.3), PATIENCE_S)
 
 
