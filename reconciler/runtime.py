@@ -14,6 +14,7 @@ from reconciler.act.outcome import Checkpoint
 from reconciler.controller.healers import start_fault_watcher, start_healer
 from reconciler.controller.image_exchange import ImageExchange
 from reconciler.controller.inline_controller import Controller
+from reconciler.controller.looks import Looks
 from reconciler.controller.round import Rounds
 from reconciler.controller.side_files import remove_side_files
 from reconciler.controller.visits import Visits
@@ -70,12 +71,13 @@ class Runtime:
         self.clean_kernels = CleanKernels()
         self.links = LinkDriver(settings.firewall)
         self.images = ImageExchange(self.store, settings)
+        self.looks = Looks(self.store, self.libvirt, self.links, self._host_facts)
         self.rounds = Rounds(
             self.store,
+            self.looks,
             self.libvirt,
             self.links,
             self.ssh,
-            self._host_facts,
             settings.fault_registry,
             checkpoint,
             partial(remove_side_files, settings),

@@ -1,9 +1,8 @@
-"""One round: observe, compile the desired document, plan, act, and report the result."""
+"""One round: observe, plan, act, and report the result."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Set
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,27 +12,21 @@ from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
 from reconciler.controller.amendments import CONTROLLER, Overtaken, expire_faults, with_booted_files, with_ended_nodes
-from reconciler.controller.conditions import not_looked_at, obstacle_of, status_of_failed_round, status_of_look
-from reconciler.controller.decision import Decision, decided, is_drift
+from reconciler.controller.conditions import obstacle_of
+from reconciler.controller.decision import Decision, decided
 from reconciler.controller.fault_export import FaultExport
 from reconciler.controller.faults_without_store import RememberedFaults
 from reconciler.controller.image_exchange import ImageExchange
 from reconciler.controller.journal import EventJournal, OnEvent, no_observer
-from reconciler.controller.origins import lineage_of, origin_of_round, sign_what_is_due
-from reconciler.controller.part_report import (
-    nothing_is_left,
-    others_of,
-    reported,
-    with_nodes_elsewhere,
-    with_others,
-)
-from reconciler.controller.parts import Parts
+from reconciler.controller.looks import Looks
+from reconciler.controller.origins import origin_of_round, sign_what_is_due
+from reconciler.controller.part_report import nothing_is_left, others_of
 from reconciler.controller.retries import Retries
 from reconciler.controller.round_input import RoundInput, round_input_of
-from reconciler.controller.round_results import Look, PlannedChange, PlannedDifference, RoundResult, interfaces_of
+from reconciler.controller.round_results import PlannedChange, PlannedDifference, RoundResult, interfaces_of
 from reconciler.controller.status_writer import StatusWriter
 from reconciler.desired.addresses import guest_address
-from reconciler.desired.compile import HostFacts, compile_document, seed_inputs, warnings_for
+from reconciler.desired.compile import seed_inputs
 from reconciler.desired.part import revert_of
 from reconciler.desired.recorded_file_uses import recorded_uses
 from reconciler.errors import ClusterError, StoreUnavailable, error_to_answer
@@ -44,16 +37,11 @@ from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.manifests import remove_traces
 from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.host.links.link_driver import LinkDriver
-from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.origin import Origin
-from reconciler.model.plan import FlattenLayer, Plan
-from reconciler.model.record import EVERYTHING, ClusterRecord
-from reconciler.model.status import Obstacle, RecordStatus
-from reconciler.observe.cluster import FoundDomains, observe_cluster
-from reconciler.observe.verification import revert_obstacles
+from reconciler.model.plan import FlattenLayer
+from reconciler.model.record import ClusterRecord
+from reconciler.model.status import Obstacle
 from reconciler.plan.consent import addresses_lost
-from reconciler.plan.drift_filter import Drift, withhold
-from reconciler.plan.link_planner import plan_links
 from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
 
@@ -69,10 +57,10 @@ class Rounds:
     def __init__(
         self,
         store: Store,
+        looks: Looks,
         libvirt: Libvirt,
         links: LinkDriver,
         ssh: SshPool,
-        host_facts: Callable[[ClusterRecord], Awaitable[HostFacts]],
         fault_registry: Path,
         checkpoint: Checkpoint = lambda _name: None,
         remove_side_files: Callable[[str], None] = lambda _cluster: None,
@@ -82,12 +70,12 @@ class Rounds:
         self.host = store.own_host
         self._store = store
         self._membership = store.membership()
-        self.parts = Parts(store)
+        self.parts = looks.parts
+        self._looks = looks
         self._libvirt = libvirt
         self._links = links
         self._layers = LayerDriver()
         self._ssh = ssh
-        self._host_facts = host_facts
         self._export = FaultExport(fault_registry, store)
         self._status = StatusWriter(store, self._export)
         self._checkpoint = checkpoint
@@ -96,37 +84,6 @@ class Rounds:
         self._images = images
         self._stopping = False
         self.remembered = RememberedFaults()
-
-    async def compare(self, record: ClusterRecord, observed: ClusterDocument | None = None) -> PlannedDifference:
-        """Plan for a record, written or not, from a current or recent observation; changes nothing."""
-        part, before = await self.parts.of(record), await self.parts.last_word(record.cluster_name)
-        view = RoundInput(part, before, request=0, retries=None, put_off={}, whole=record, host=self.host)
-        return await self._compare(view, observed, consent=frozenset({EVERYTHING}))
-
-    async def observe(self, record: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
-        """The observed document of a cluster. `found` is as for `observe_cluster`."""
-        return await self._observe(await self.parts.of(record), found)
-
-    async def _observe(self, part: ClusterRecord, found: FoundDomains | None = None) -> ClusterDocument:
-        return await observe_cluster(part, self._libvirt, self._links, found)
-
-    async def _compare(
-        self,
-        view: RoundInput,
-        observed: ClusterDocument | None = None,
-        put_off: Set[str] | None = None,
-        consent: Set[str] | None = None,
-    ) -> PlannedDifference:
-        """By default the view says whose upkeep is postponed, and the record says what may be lost."""
-        record, before = view.record, view.before
-        facts = await self._host_facts(record)
-        observed = observed or await self._observe(record)
-        made = before.snapshots_made if before else frozenset()
-        lineage = await lineage_of(self._store, record, observed)
-        desired = compile_document(record, facts, observed, made, lineage, now=datetime.now(UTC))
-        put_off = view.put_off.keys() if put_off is None else put_off
-        todo = plan(desired, observed, put_off, frozenset(record.consent) if consent is None else consent)
-        return PlannedDifference(desired, observed, todo, warnings_for(record, facts))
 
     async def heal_by_marks(self, cluster: str, taps: Collection[str], *, cuts: bool) -> int:
         """Remove links of a cluster without a record, by their marks on the host.
@@ -150,38 +107,6 @@ class Rounds:
         if bound:
             log.info("copies_taken_up", cluster=record.cluster_name, files=[str(path) for path in bound])
         return bool(bound)
-
-    async def look(self, cluster: str, found: FoundDomains | None = None) -> Look | None:
-        """The current state of a cluster; None without a record. `found` is as for `observe_cluster`.
-
-        Of other hosts' parts it is what they saw last.
-        """
-        standing = await self._store.standing(cluster)
-        if standing is None:
-            return None
-        view = round_input_of(standing, None, self.host)
-        if view.is_elsewhere:
-            return _look(view, None, ClusterDocument())
-        observed = None
-        try:
-            view = await self.parts.joined(view)
-            observed = await self._observe(view.record, found)
-            difference = await self._compare(view, observed, put_off=view.upkeep_put_off)
-        except (ClusterError, OSError) as caught:
-            error, now = error_to_answer(caught), datetime.now(UTC)
-            failed = status_of_failed_round(view.record, obstacle_of(error), view.before, now)
-            return _look(view, failed, observed, error)
-        return _look(view, _status_of_look(view, difference), observed)
-
-    async def revert_obstacles(
-        self, record: ClusterRecord, name: str, snapshot: Snapshot, observed: ClusterDocument
-    ) -> list[str]:
-        """The problems that would prevent the revert in a record that is not yet written; changes nothing."""
-        now, here = await self.compare(record, observed), await self.parts.nodes_here(record)
-        snapshot = snapshot.model_copy(
-            update={"nodes": {node: of for node, of in snapshot.nodes.items() if node in here}}
-        )
-        return await revert_obstacles(name, snapshot, record, now.desired, now.observed, self._libvirt)
 
     def stop(self) -> None:
         """Start no further action, because this process is ending. Running actions are finished."""
@@ -236,13 +161,11 @@ class Rounds:
         record = self.remembered.without_expired(cluster)
         if record is None:
             return
-        observed = await self._observe(record)
-        now, facts = datetime.now(UTC), await self._host_facts(record)
-        todo = plan_links(compile_document(record, facts, observed, now=now), observed, ())
+        todo = await self._looks.link_plan(record)
         view = RoundInput(record, None, request=0, retries=None, put_off={}, whole=record, host=self.host)
         context = self._context(view, None, EventJournal(self._store, record, no_observer))
         alone = replace(context, require_term=lambda: None, on_outcome=lambda _: None)
-        outcomes = await carry_out(Plan(actions=tuple(todo)), alone)
+        outcomes = await carry_out(todo, alone)
         if all(outcome.error is None for outcome in outcomes):
             self.remembered.note(record)
 
@@ -260,14 +183,14 @@ class Rounds:
         view = view.with_record(await expire_faults(self._store, view.whole))
         same = foreseen is not None and foreseen.record.generation == view.record.generation
         found = foreseen.difference if foreseen and same else None
-        difference = _agreed(found, view.record) if found else await self._compare(view)
+        difference = _agreed(found, view.record) if found else await self._looks.difference(view)
         while True:
             decision = decided(view, difference)
             whole = await self._amended(decision)
             if whole is view.whole:
                 return decision
             view = view.with_record(whole)
-            difference = await self._compare(view, difference.observed)  # only the record has changed
+            difference = await self._looks.difference(view, difference.observed)  # only the record has changed
 
     async def _amended(self, decision: Decision) -> ClusterRecord:
         whole, difference = decision.view.whole, decision.difference
@@ -365,28 +288,6 @@ def _agreed(difference: PlannedDifference, record: ClusterRecord) -> PlannedDiff
     if addresses_lost(difference.desired, difference.observed) <= set(record.consent):
         return difference
     return replace(difference, plan=plan(difference.desired, difference.observed, consent=frozenset(record.consent)))
-
-
-def _look(
-    view: RoundInput, own: RecordStatus | None, observed: ClusterDocument | None, error: ClusterError | None = None
-) -> Look:
-    """A look at the whole cluster, of which this host says `own`."""
-    if view.hosts is None:
-        assert own is not None
-        return Look(view.whole, own, observed, error)
-    own = reported(own, view, observed) if own else None
-    status = with_others(view, own) or not_looked_at(view.whole, datetime.now(UTC))
-    if observed is not None:
-        observed = with_nodes_elsewhere(observed, view.whole, view.host, view.hosts)
-    return Look(view.whole, status, observed, error)
-
-
-def _status_of_look(view: RoundInput, difference: PlannedDifference) -> RecordStatus:
-    """The drift policy decides about differences from a record that was fully applied."""
-    drift = withhold(difference.plan, view.record.spec.drift) if view.settled else Drift(difference.plan)
-    drifted = view.settled and is_drift(drift.todo)
-    now = datetime.now(UTC)
-    return status_of_look(view.record, difference.observed, drift, view.before, now, drifted=drifted)
 
 
 def _failed_upkeep(outcomes: Iterable[Outcome], view: RoundInput) -> dict[str, Obstacle]:

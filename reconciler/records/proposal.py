@@ -32,11 +32,11 @@ async def preview_change(
 
     With `start`, nodes that are paused or stay off are run again. Observes the host once.
     """
-    found = await runtime.rounds.compare(after)
+    found = await runtime.looks.compare(after)
     if start and before is not None and (still := with_way_back(after, found.plan, found.observed)) != after:
-        after, found = still, await runtime.rounds.compare(still, found.observed)
+        after, found = still, await runtime.looks.compare(still, found.observed)
     whole = _with_consequences(before, after, found, runtime.settings.state_dir.absolute())
-    final = found if whole == after else await runtime.rounds.compare(whole, found.observed)
+    final = found if whole == after else await runtime.looks.compare(whole, found.observed)
     preview = Preview(before, whole, final)
     return replace(preview, drift=await _drift(runtime, preview)) if final.plan.actions else preview
 
@@ -68,7 +68,7 @@ async def _drift(runtime: Runtime, preview: Preview) -> Plan:
         return Plan()
     if before == preview.after:
         return preview.plan
-    return (await runtime.rounds.compare(before, preview.difference.observed)).plan
+    return (await runtime.looks.compare(before, preview.difference.observed)).plan
 
 
 Previewer = Callable[[], Awaitable[Preview]]

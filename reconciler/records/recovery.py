@@ -139,9 +139,9 @@ async def whose_marks(runtime: Runtime, cluster: str) -> tuple[str, Mapping[str,
         bare = await bare_record(runtime, cluster)
     except ClusterNotFound:
         return "", {}
-    observed = (await runtime.rounds.compare(bare)).observed
+    observed = (await runtime.looks.compare(bare)).observed
     ours = adoption.taking_over(adoption.by_marks_alone(bare), observed, of=runtime.settings.state_dir.absolute())
-    found = await runtime.rounds.compare(ours, observed)
+    found = await runtime.looks.compare(ours, observed)
     told = "; ".join(of.message for of in found.plan.obstacles) if found.plan.foreign else ""
     return told, found.desired.marks
 
@@ -150,9 +150,9 @@ async def with_found_files(runtime: Runtime, record: ClusterRecord) -> ClusterRe
     """The rebuilt record, with the files of extra disks that have vmcluster's mark and that a definition, a layer or a
     snapshot names.
     """
-    named = _named_files(await runtime.rounds.observe(record))
+    named = _named_files(await runtime.looks.observe(record))
     looked_at = record.model_copy(update={"former_files": tuple(named)})
-    layers = (await runtime.rounds.observe(looked_at)).layers
+    layers = (await runtime.looks.observe(looked_at)).layers
     ours = sorted(path for path in named if isinstance(layers.get(str(path)), Layer))
     return record.model_copy(update={"former_files": tuple(ours)})
 

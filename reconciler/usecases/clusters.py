@@ -134,7 +134,7 @@ class Clusters:
         record = await self._runtime.store.get(cluster)
         spec = await where_they_are(self._runtime, spec, record)
         bound = await self._bind_copies(cluster, spec, record)
-        if record is None or (await self._runtime.rounds.compare(record)).plan.foreign:
+        if record is None or (await self._runtime.looks.compare(record)).plan.foreign:
             done = await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval)
         elif damage is not None or bound:
             done = await self._converge(record)
@@ -151,7 +151,7 @@ class Clusters:
     async def _as_found(self, cluster: str, spec: ClusterSpec, behind: ClusterRecord | None) -> Preview:
         """A new record for a cluster that exists on the host, replacing one that is `behind` it."""
         after = await with_found_files(self._runtime, record_changes.with_spec(None, cluster, spec))
-        observed = await self._runtime.rounds.observe(after)
+        observed = await self._runtime.looks.observe(after)
         after = after if behind is None else adoption.counting_on(after, behind, observed)
         after = record_changes.as_found(adoption.taking_over(after, observed), observed)
         after = fault_changes.with_declared_faults(after, now=datetime.now(UTC))
@@ -183,13 +183,13 @@ class Clusters:
 
     async def _going(self, record: ClusterRecord, *, take_over: bool) -> ClusterRecord:
         """A record for destroying a cluster by its marks, which includes everything that may be removed."""
-        rounds, state_dir = self._runtime.rounds, self._runtime.settings.state_dir.absolute()
-        found = await rounds.compare(record)
+        looks, state_dir = self._runtime.looks, self._runtime.settings.state_dir.absolute()
+        found = await looks.compare(record)
         if not found.plan.foreign:
             return record
         bare = adoption.by_marks_alone(record)
         after = adoption.taking_over(bare, found.observed, of=None if take_over else state_dir)
-        if (still := await rounds.compare(after, found.observed)).plan.foreign:
+        if (still := await looks.compare(after, found.observed)).plan.foreign:
             told = "; ".join(of.message for of in still.plan.obstacles)
             raise Conflict(told, hint="pass `take_over` to destroy it anyway")
         return after
@@ -213,14 +213,14 @@ class Clusters:
         async def decide() -> PlannedChange:
             record = await existing(self._runtime.store, cluster)
             observed = await self._observed(record)
-            seen = observed and await self._runtime.rounds.parts.with_others(record, observed)
+            seen = observed and await self._runtime.looks.parts.with_others(record, observed)
             still = frozenset() if paused or seen is None else _standing_still(record, seen)
 
             def edit(before: ClusterRecord) -> ClusterRecord:
                 return record_changes.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)
 
             record = await self._change(cluster, edit)
-            return PlannedChange(record, await self._runtime.rounds.compare(record, observed) if observed else None)
+            return PlannedChange(record, await self._runtime.looks.compare(record, observed) if observed else None)
 
         done = await self._runtime.controller.carry_out(
             cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event
@@ -362,7 +362,7 @@ class Clusters:
     async def _observed(self, record: ClusterRecord) -> ClusterDocument | None:
         """The cluster as it is; None while libvirt is away."""
         try:
-            return await self._runtime.rounds.observe(record)
+            return await self._runtime.looks.observe(record)
         except LibvirtUnavailable:
             return None
 

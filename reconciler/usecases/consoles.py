@@ -99,7 +99,7 @@ class Consoles:
     async def _record(self, cluster: str, node: str) -> ClusterRecord:
         record = await existing(self._runtime.store, cluster)
         select_node(record, node)
-        await self._runtime.rounds.parts.require_console_here(record, node)
+        await self._runtime.looks.parts.require_console_here(record, node)
         return record
 
 

@@ -74,7 +74,7 @@ class Inspection:
 
     async def clusters(self) -> list[ClusterSummary]:
         """Every cluster that has a record, including destroyed ones with kept disks; contacts no node."""
-        looks = await together(*map(self._runtime.rounds.look, await self._runtime.store.names()))
+        looks = await together(*map(self._runtime.looks.look, await self._runtime.store.names()))
         return [_summary(look) for look in looks if look is not None]
 
     async def handle(self, cluster: str, *, partial: bool = False) -> ClusterHandle:
@@ -159,7 +159,7 @@ class Inspection:
     async def not_running(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, NodeState]:
         """Those of `nodes` that do not run, with their states."""
         wanted = [*nodes]
-        here = await self._runtime.rounds.parts.nodes_here(record)
+        here = await self._runtime.looks.parts.nodes_here(record)
         ask_here = not wanted or any(name in here for name in wanted)
         domains = await self._runtime.libvirt.find_domains(record.cluster_name) if ask_here else {}
         elsewhere = await self._elsewhere(record, {name for name in wanted if name not in here})
@@ -168,7 +168,7 @@ class Inspection:
 
     async def _elsewhere(self, record: ClusterRecord, nodes: Set[str]) -> dict[str, NodeState]:
         """These nodes of other hosts as they were seen last; unknown if their host is lost, or has said nothing."""
-        said = await self._runtime.rounds.parts.power_elsewhere(record) if nodes else {}
+        said = await self._runtime.looks.parts.power_elsewhere(record) if nodes else {}
         return {name: NodeState.seen(said.get(name)) for name in nodes}
 
     async def known_down(self, record: ClusterRecord, nodes: Iterable[str]) -> dict[str, NodeState]:
@@ -187,7 +187,7 @@ class Inspection:
         """Nodes are asked as soon as it is known which of them run, while the rest of the host is observed."""
         cluster = record.cluster_name
         found = asyncio.ensure_future(self._runtime.libvirt.find_domains(cluster))
-        look, probes = await together(self._runtime.rounds.look(cluster, found), self._probes(record, found))
+        look, probes = await together(self._runtime.looks.look(cluster, found), self._probes(record, found))
         if look is None:
             raise ClusterNotFound(f"cluster {cluster!r} was destroyed by another client meanwhile")
         status = await _shown(record, look, probes)
@@ -203,7 +203,7 @@ class Inspection:
             domains = await found
         except ClusterError:  # the look reports that
             return {}
-        here = await self._runtime.rounds.parts.nodes_here(record)
+        here = await self._runtime.looks.parts.nodes_here(record)
         states = {name: NodeState.of(domains.get(name)) for name in here}
         states |= await self._elsewhere(record, record.spec.nodes.keys() - here)
         return await self._asked(

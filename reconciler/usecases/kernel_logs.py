@@ -164,7 +164,7 @@ class KernelLogs:
         return last_resumed(await self._runtime.store.events(record.cluster_name), node)
 
     async def _from_console(self, record: ClusterRecord, node: str, ask: Ask, cause: str) -> DmesgResult:
-        await self._runtime.rounds.parts.require_console_here(record, node)
+        await self._runtime.looks.parts.require_console_here(record, node)
         async with in_memory():
             shown = await _shown(record, node)
             size, marker, limit = len(shown.content), ask.since_marker, ask.lines_limit

@@ -159,9 +159,9 @@ class Faults:
         """The desired faults, oldest first, with the observed state of each."""
         record = await existing(self._runtime.store, cluster)
         links = await self._observed(record) if _wanted(record) else None
-        nodes, here = tuple(record.spec.nodes), await self._runtime.rounds.parts.nodes_here(record)
+        nodes, here = tuple(record.spec.nodes), await self._runtime.looks.parts.nodes_here(record)
         seen = active_faults(record.faults.values(), nodes, links, datetime.now(UTC), here)
-        return list(await self._runtime.rounds.parts.faults_everywhere(record, seen))
+        return list(await self._runtime.looks.parts.faults_everywhere(record, seen))
 
     async def explain(self, cluster: str, sender: str, receiver: str) -> LinkExplanation:
         """What happens to packets from one node to another, and because of which faults; `@host` is the host."""
@@ -237,7 +237,7 @@ class Faults:
     async def _observed(self, record: ClusterRecord) -> Mapping[str, Inbound | Unknown] | None:
         """The observed links; None if the host cannot be observed."""
         try:
-            return (await self._runtime.rounds.observe(record)).links
+            return (await self._runtime.looks.observe(record)).links
         except ClusterError as error:
             log.info("links_not_observed", cluster=record.cluster_name, cause=str(error))
             return None

@@ -136,7 +136,7 @@ async def with_other_hosts(runtime: Runtime, preview: Preview, placements: Mappi
     if not placements:
         return preview
     here, home = runtime.settings.own_host, await runtime.store.home_host()
-    unapproved = await runtime.rounds.parts.unapproved_elsewhere(preview.after.cluster_name)
+    unapproved = await runtime.looks.parts.unapproved_elsewhere(preview.after.cluster_name)
     away = elsewhere(preview.before, preview.after, placements, here, home, unapproved)
     restarting = frozenset(away.restarts)
     after = power_cycled(preview.after, restarting, StopMode.SHUTDOWN) if restarting else preview.after

@@ -73,9 +73,9 @@ class SnapshotUpkeep:
     async def tree(self, cluster: str) -> SnapshotTree:
         """Which snapshot is based on which, and where each node is."""
         record = await existing(self._runtime.store, cluster)
-        rounds = self._runtime.rounds
+        looks = self._runtime.looks
         difference, manifests, said = await together(
-            rounds.compare(record), rounds.parts.manifests(record), rounds.parts.bases_elsewhere(record)
+            looks.compare(record), looks.parts.manifests(record), looks.parts.bases_elsewhere(record)
         )
         lost = await self._lost(record, {of.snapshot_name for of in manifests})
         return snapshot_tree(record, difference.observed, manifests, lost, said)
@@ -87,7 +87,7 @@ class SnapshotUpkeep:
         A lost snapshot is reported as a problem. Raises `SnapshotNotFound`, and `SnapshotLost` for `name`.
         """
         record = await existing(self._runtime.store, cluster)
-        found = await self._runtime.rounds.observe(record)
+        found = await self._runtime.looks.observe(record)
         snapshots = found.snapshots
         lost = await self._lost(record, snapshots.keys())
         if name is not None:
@@ -99,15 +99,15 @@ class SnapshotUpkeep:
             cluster_name=cluster,
             sound=not any(problems.values()),
             snapshots=tuple(SnapshotCheck(snapshot_name=name, findings=found) for name, found in problems.items()),
-            nodes_elsewhere=await self._runtime.rounds.parts.nodes_elsewhere(record),
+            nodes_elsewhere=await self._runtime.looks.parts.nodes_elsewhere(record),
         )
 
     async def unneeded(self, cluster: str) -> Unneeded:
         """What the next round would remove. Changes nothing."""
         record = await existing(self._runtime.store, cluster)
-        difference = await self._runtime.rounds.compare(record)
+        difference = await self._runtime.looks.compare(record)
         found = await asyncio.to_thread(_unneeded, cluster, difference.desired, difference.observed, difference.plan)
-        away = await self._runtime.rounds.parts.nodes_elsewhere(record)
+        away = await self._runtime.looks.parts.nodes_elsewhere(record)
         return found.model_copy(update={"nodes_elsewhere": away})
 
     async def collect(self, cluster: str) -> Unneeded:

@@ -113,7 +113,7 @@ class Snapshots:
         For a destroyed cluster, those kept with its disks. Raises `ClusterNotFound` if there are none.
         """
         record = await recorded(self._runtime.store, cluster)
-        held = await self._runtime.rounds.parts.held_snapshots(record)
+        held = await self._runtime.looks.parts.held_snapshots(record)
         there = {of.manifest.snapshot_name for of in held}
         said = await self._runtime.store.status(cluster)
         made = said.snapshots_made if said else frozenset()
@@ -153,11 +153,11 @@ class Snapshots:
         """What a revert would lose now. Changes nothing; raises as `revert` does if the nodes do not match."""
         record = await existing(self._runtime.store, cluster)
         name = resolved_name(record, name)
-        rounds = self._runtime.rounds
+        looks = self._runtime.looks
         observed, manifests, said = await together(
-            rounds.observe(record), rounds.parts.manifests(record), rounds.parts.bases_elsewhere(record)
+            looks.observe(record), looks.parts.manifests(record), looks.parts.bases_elsewhere(record)
         )
-        seen = await rounds.parts.with_others(record, observed)
+        seen = await looks.parts.with_others(record, observed)
         _require_same_nodes(record, name, await self._found(record, name, seen))
         return await asyncio.to_thread(losses_of, observed, snapshot_tree(record, observed, manifests, (), said), name)
 
@@ -183,10 +183,10 @@ class Snapshots:
 
         async def decide() -> PlannedChange:
             before = await existing(self._runtime.store, cluster)
-            observed = await self._runtime.rounds.observe(before)
+            observed = await self._runtime.looks.observe(before)
             found[:] = [await self._revertible(before, name, observed, restart_after)]
             asked[:] = [await self._ask_for_revert(before, name, found[0], restart_after, heal)]
-            return PlannedChange(asked[0], await self._runtime.rounds.compare(asked[0], observed))
+            return PlannedChange(asked[0], await self._runtime.looks.compare(asked[0], observed))
 
         try:
             done = await self._runtime.controller.carry_out(
@@ -212,20 +212,20 @@ class Snapshots:
 
         async def decide() -> PlannedChange:
             before = await existing(self._runtime.store, cluster)
-            observed = await self._runtime.rounds.observe(before)
-            snapshot = (await self._runtime.rounds.parts.with_others(before, observed)).snapshots.get(name)
+            observed = await self._runtime.looks.observe(before)
+            snapshot = (await self._runtime.looks.parts.with_others(before, observed)).snapshots.get(name)
             if snapshot is None and name not in before.snapshots:
                 raise snapshot_not_found(before, name)
             gone[:] = [snapshot]
             files.update(
-                await asyncio.to_thread(files_on_host, name, await self._runtime.rounds.parts.held_snapshots(before))
+                await asyncio.to_thread(files_on_host, name, await self._runtime.looks.parts.held_snapshots(before))
             )
             after = await self._change(
                 cluster,
                 partial(record_changes.without_snapshot, name=name),
                 consent=partial(record_changes.agreed_by_snapshot_deletion, name=name, snapshot=snapshot),
             )
-            return PlannedChange(after, await self._runtime.rounds.compare(after, observed))
+            return PlannedChange(after, await self._runtime.looks.compare(after, observed))
 
         done = await self._runtime.controller.carry_out(
             cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event
@@ -250,7 +250,7 @@ class Snapshots:
         )
 
     async def _withdraw_unless_taken(self, record: ClusterRecord, name: str) -> None:
-        if all(manifest.snapshot_name != name for manifest in await self._runtime.rounds.parts.manifests(record)):
+        if all(manifest.snapshot_name != name for manifest in await self._runtime.looks.parts.manifests(record)):
             await self._withdraw(record, name)
 
     async def _withdraw(self, record: ClusterRecord, name: str) -> None:
@@ -278,10 +278,10 @@ class Snapshots:
         self, record: ClusterRecord, name: str, observed: ClusterDocument, restart_after: bool
     ) -> Snapshot:
         """The snapshot, which the cluster can be reverted to as it is now; raises as `revert` does."""
-        snapshot = await self._found(record, name, await self._runtime.rounds.parts.with_others(record, observed))
+        snapshot = await self._found(record, name, await self._runtime.looks.parts.with_others(record, observed))
         _require_same_nodes(record, name, snapshot)
         wanted = record_changes.reverted(record, name, snapshot, restart_after=restart_after)
-        if problems := await self._runtime.rounds.revert_obstacles(wanted, name, snapshot, observed):
+        if problems := await self._runtime.looks.revert_obstacles(wanted, name, snapshot, observed):
             raise RevertFailed(
                 f"cannot revert to snapshot {name!r}, and nothing was changed: {'; '.join(problems)}",
                 hint="run `vmcluster snapshot verify`; apply the topology of that time, or revert to another snapshot",
@@ -322,7 +322,7 @@ class Snapshots:
         raise snapshot_not_found(record, name)
 
     async def _info(self, record: ClusterRecord, name: str) -> SnapshotInfo:
-        held = await self._runtime.rounds.parts.held_snapshots(record)
+        held = await self._runtime.looks.parts.held_snapshots(record)
         found = next((of for of in held if of.manifest.snapshot_name == name), None)
         if found is None:
             raise SnapshotFailed(f"the snapshot {name!r} is missing after it was taken")
@@ -330,7 +330,7 @@ class Snapshots:
 
     async def _seen(self, record: ClusterRecord) -> ClusterDocument:
         """The whole cluster, wherever its nodes are."""
-        return await self._runtime.rounds.parts.with_others(record, await self._runtime.rounds.observe(record))
+        return await self._runtime.looks.parts.with_others(record, await self._runtime.looks.observe(record))
 
 
 def resolved_name(record: ClusterRecord, name: str) -> str:

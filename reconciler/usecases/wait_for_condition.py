@@ -56,7 +56,7 @@ async def wait_for_condition(
 async def _wait_until_gone(runtime: Runtime, cluster: str, until_s: float) -> None:
     changes = await runtime.store.watch()
     while (record := await runtime.store.get(cluster)) is not None:
-        if record.deletion is not None and (await runtime.rounds.compare(record)).plan.converged:
+        if record.deletion is not None and (await runtime.looks.compare(record)).plan.converged:
             return  # only its disks are kept
         await _pause(changes, until_s, f"cluster {cluster!r} still exists")
 
@@ -67,7 +67,7 @@ async def _wait_until_said(
     changes = await runtime.store.watch()
     while True:
         await existing(runtime.store, cluster)
-        look = await runtime.rounds.look(cluster)
+        look = await runtime.looks.look(cluster)
         found = next((of for of in look.status.conditions if of.type is wanted[0]), None) if look else None
         if found is not None and found.status is wanted[1]:
             return found

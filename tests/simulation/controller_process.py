@@ -17,7 +17,7 @@ import structlog
 from reconciler.act import runner
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
-from reconciler.controller import parts, retries, status_writer
+from reconciler.controller import looks, parts, retries, status_writer
 from reconciler.controller import round as rounds
 from reconciler.daemon import round_loop
 from reconciler.daemon.service import Scope, Service
@@ -135,9 +135,9 @@ def _act_on(machine: Machine) -> None:
         return []
 
     replaced: list[tuple[ModuleType, str, Any]] = [
-        (rounds, "observe_cluster", observe),
+        (looks, "observe_cluster", observe),
         (rounds, "carry_out", carry_out),
-        (rounds, "revert_obstacles", possible),
+        (looks, "revert_obstacles", possible),
         (rounds, "bound_consoles", possible),
         (status_writer, "_held", held),
         (parts, "read_manifests", lambda *_: []),

@@ -13,7 +13,7 @@ import pytest
 from reconciler.act import runner
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
-from reconciler.controller import parts, status_writer
+from reconciler.controller import looks, parts, status_writer
 from reconciler.controller import round as rounds
 from reconciler.controller.round_input import RoundInput
 from reconciler.daemon.service import Scope, Service
@@ -138,13 +138,13 @@ class Hosts(dict[str, Member]):
         async def load(*_: Any) -> tuple[str, ClusterSpec]:
             return CLUSTER, self.spec
 
-        monkeypatch.setattr(rounds, "observe_cluster", observe)
+        monkeypatch.setattr(looks, "observe_cluster", observe)
 
         async def possible(*_: object) -> list[str]:
             return []
 
         monkeypatch.setattr(rounds, "carry_out", carry_out)
-        monkeypatch.setattr(rounds, "revert_obstacles", possible)  # which reads the files of a snapshot
+        monkeypatch.setattr(looks, "revert_obstacles", possible)  # which reads the files of a snapshot
         monkeypatch.setattr(clusters, "load_for_host", load)
         monkeypatch.setattr(placing, "digest_of_image", lambda *_: "")
         monkeypatch.setattr(status_writer, "_held", held)

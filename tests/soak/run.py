@@ -122,7 +122,7 @@ class _Soak:
                     raise
                 await asyncio.sleep(0.2)
                 continue
-            again = (await runtime.rounds.compare(record)).plan
+            again = (await runtime.looks.compare(record)).plan
             assert not again.actions, f"converged, and yet to do: {again.actions}"
             return record
 

@@ -102,7 +102,7 @@ async def as_wanted(session: Session) -> None:
     """The record holds, and everything on the host carries an origin that its store knows."""
     record = await session.runtime.store.get(CLUSTER)
     assert record is not None
-    assert (await session.runtime.rounds.compare(record)).plan.converged
+    assert (await session.runtime.looks.compare(record)).plan.converged
     observed = await observe_cluster(record, session.runtime.libvirt, session.runtime.links)
     origins = {of.origin for of in observed.marks.values() if isinstance(of, Mark)}
     lineage = await session.runtime.store.lineage(CLUSTER, [of for of in origins if of is not None])

@@ -200,7 +200,7 @@ async def test_a_rollback_restores_the_former_desired_state(bed: Bed, session: S
     assert record is not None
     assert record.spec.nodes["n0"].memory_mb == 512
     assert status.observed_generation == record.generation == 3
-    observed = (await session.runtime.rounds.compare(record)).observed
+    observed = (await session.runtime.looks.compare(record)).observed
     assert observed.domains["n0"].memory_mb == 512  # type: ignore[union-attr]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.controller.looks import Looks
 from reconciler.controller.round import Rounds
 from reconciler.desired.compile import HostFacts
 from reconciler.errors import LibvirtUnavailable
@@ -33,7 +34,8 @@ def rounds_without_libvirt(store: SqliteStore, export: Path) -> Rounds:
     async def facts(_record: ClusterRecord) -> HostFacts:
         return HostFacts(kvm_usable=False)
 
-    return Rounds(store, Libvirt("test:///no/such/file"), LinkDriver(), SshPool(), facts, export)
+    libvirt, links = Libvirt("test:///no/such/file"), LinkDriver()
+    return Rounds(store, Looks(store, libvirt, links, facts), libvirt, links, SshPool(), export)
 
 
 async def test_the_controller_takes_an_expired_fault_from_the_record_and_the_history_says_so(

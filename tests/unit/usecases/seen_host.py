@@ -7,6 +7,7 @@ import pytest
 
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
+from reconciler.controller import looks
 from reconciler.controller import round as rounds
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import Plan
@@ -51,10 +52,11 @@ class SeenHost:
         async def load(*_: object) -> tuple[str, ClusterSpec]:
             return CLUSTER, SPEC
 
-        monkeypatch.setattr(rounds, "observe_cluster", observe)
+        monkeypatch.setattr(looks, "observe_cluster", observe)
+        monkeypatch.setattr(looks, "plan", counted)
         monkeypatch.setattr(rounds, "plan", counted)
         monkeypatch.setattr(rounds, "carry_out", carry_out)
-        monkeypatch.setattr(rounds, "revert_obstacles", possible)  # which reads the files of a snapshot
+        monkeypatch.setattr(looks, "revert_obstacles", possible)  # which reads the files of a snapshot
         monkeypatch.setattr(clusters, "load_for_host", load)
 
     def forget(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.controller import round as rounds
+from reconciler.controller import looks
 from reconciler.controller.conditions import status_after
 from reconciler.errors import ErrorCode, LibvirtUnavailable, SshTimeout
 from reconciler.guest.address import GuestAddress
@@ -53,10 +53,10 @@ def powered(record: ClusterRecord, state: PowerState) -> ClusterDocument:
 
 def sees(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, there: ClusterDocument) -> list[str]:
     """Have the host be seen as that; the list grows with each look for domains."""
-    looks: list[str] = []
+    seen: list[str] = []
 
     async def find_domains(cluster: str) -> dict[str, Any]:
-        looks.append(cluster)
+        seen.append(cluster)
         return {}
 
     async def observe(_record: object, libvirt: Any, _links: object, found: Any = None) -> ClusterDocument:
@@ -64,8 +64,8 @@ def sees(runtime: Runtime, monkeypatch: pytest.MonkeyPatch, there: ClusterDocume
         return there
 
     monkeypatch.setattr(runtime.libvirt, "find_domains", find_domains)
-    monkeypatch.setattr(rounds, "observe_cluster", observe)
-    return looks
+    monkeypatch.setattr(looks, "observe_cluster", observe)
+    return seen
 
 
 def said(conditions: tuple[Condition, ...]) -> dict[str, str]:
@@ -76,13 +76,13 @@ async def test_what_is_as_desired_has_the_conditions_that_were_said_of_it(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record = await brought_about(runtime)
-    looks = sees(runtime, monkeypatch, as_wanted(record))
+    seen = sees(runtime, monkeypatch, as_wanted(record))
     before = await runtime.store.status(CLUSTER)
     assert before is not None
     *conditions, _kernel, provisioned = (await Inspection(runtime).status(CLUSTER)).conditions
     assert tuple(conditions) == before.conditions
     assert (provisioned.status, provisioned.reason) == (ConditionStatus.UNKNOWN, "NotObserved")
-    assert looks == [CLUSTER]
+    assert seen == [CLUSTER]
 
 
 @pytest.mark.parametrize(
