@@ -10,6 +10,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from reconciler.frontends.mcp.caller import Caller
 from reconciler.frontends.mcp.client_roots import roots_of_caller
 from reconciler.frontends.mcp.progress_sender import sending_progress
+from reconciler.frontends.mcp.resource_watch import ResourceWatch
 from reconciler.model.results import ToolResult
 from reconciler.usecases.application import UseCases
 
@@ -25,6 +26,7 @@ class Backend:
     """The use cases, and the changes in progress."""
 
     def __init__(self) -> None:
+        self.watch = ResourceWatch(self.host)
         self._host: ToolService | None = None
         self._settling: set[asyncio.Task[Any]] = set()
 
@@ -44,6 +46,7 @@ class Backend:
 
     async def close(self) -> None:
         """Cancel the changes in progress, which a later round continues, and close the use cases."""
+        await self.watch.close()
         for task in self._settling:
             task.cancel()
         await asyncio.gather(*self._settling, return_exceptions=True)

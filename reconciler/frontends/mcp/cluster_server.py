@@ -51,13 +51,14 @@ class ClusterServer(ReadingServer):
     """An MCP server that always answers with the envelope of the contract, also to invalid arguments."""
 
     def __init__(self, mode: Mode = _EVERYTHING, *, local: bool = True) -> None:
-        """With `local`, clients are on this host: the roots that they name are directories of it."""
+        """With `local`, the one client is on this host: the roots that it names are directories of it."""
         self._mode = mode
         self._local = local
         self._open_questions = Questions()
         self._offered = {name: tool for name, tool in offered_tools().items() if mode.offers(_DEFINITIONS[name])}
         super().__init__(
             [_DEFINITIONS[name] for name in self._offered],
+            keeps_connections=local,
             title="vmcluster",
             description="Clusters of virtual machines, declared and reconciled",
             instructions="\n".join(filter(None, [INSTRUCTIONS, mode.in_words()])),

@@ -13,10 +13,15 @@ from mcp_types import (
     CompleteRequestParams,
     CompleteResult,
     Completion,
+    EmptyResult,
     GetPromptResult,
     Prompt,
     Resource,
     ResourceTemplate,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
 )
 
 from reconciler.frontends.mcp.backend import Backend, look
@@ -30,16 +35,23 @@ from reconciler.frontends.mcp.resources import (
     reader_of,
     templates,
 )
+from reconciler.frontends.mcp.subscriptions import stream_changes, subscribe, unsubscribe
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 
 
 class ReadingServer(MCPServer[Backend]):
     """An MCP server with resources and prompts; resources whose tool is switched off are not there."""
 
-    def __init__(self, offered: Iterable[ToolDefinition], **settings: Any) -> None:
-        super().__init__("vmcluster", **settings)
+    def __init__(self, offered: Iterable[ToolDefinition], *, keeps_connections: bool, **settings: Any) -> None:
+        """A server that `keeps_connections` can announce changes outside of an answer, as older revisions have it."""
+        super().__init__("vmcluster", subscriptions=False, **settings)
         self._looking = frozenset(tool.name for tool in offered)
-        self._lowlevel_server.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
+        low = self._lowlevel_server
+        low.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
+        low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+        if keeps_connections:
+            low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
+            low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
 
     async def list_resources(self) -> list[Resource]:
         """The resources without arguments."""
@@ -75,6 +87,17 @@ class ReadingServer(MCPServer[Backend]):
             return prompt_text(name, arguments or {})
         except KeyError as missing:
             raise MCPError(INVALID_PARAMS, f"no such prompt, or its argument is missing: {missing}") from missing
+
+    async def _listen(
+        self, ctx: ServerRequestContext[Backend], params: SubscriptionsListenRequestParams
+    ) -> SubscriptionsListenResult:
+        return await stream_changes(ctx, params.notifications, self._looking)
+
+    async def _subscribe(self, ctx: ServerRequestContext[Backend], params: SubscribeRequestParams) -> EmptyResult:
+        return await subscribe(ctx, params.uri, self._looking)
+
+    async def _unsubscribe(self, ctx: ServerRequestContext[Backend], params: UnsubscribeRequestParams) -> EmptyResult:
+        return unsubscribe(ctx, params.uri)
 
     async def _complete(self, ctx: ServerRequestContext[Backend], params: CompleteRequestParams) -> CompleteResult:
         known = (params.context.arguments if params.context else None) or {}

@@ -13,12 +13,14 @@ from reconciler.frontends.mcp.answer_limits import Extent, abridged
 from reconciler.frontends.mcp.brief import brief, without_empty_counts
 from reconciler.frontends.mcp.stdio_messages import as_text
 from reconciler.model.results import ToolResult
+from reconciler.model.viewed import View, Viewed
 from reconciler.usecases.application import UseCases
 
 ROOT = "vmcluster://clusters"
 JSON = "application/json"
 _MOST_COMPLETIONS = 100
 _LAST_LINES = 200
+_LONGEST_URI = 1000
 
 Read = Callable[[UseCases, Mapping[str, str]], Awaitable[Any]]
 
@@ -63,16 +65,17 @@ class ResourceReader:
     title: str
     tool: str
     read: Read
+    view: View
 
 
-_ALL = ResourceReader("Clusters", "cluster_list", _clusters)
+_ALL = ResourceReader("Clusters", "cluster_list", _clusters, View.CLUSTERS)
 _READERS = {
-    "status": ResourceReader("State of a cluster and its nodes", "cluster_status", _status),
-    "topology": ResourceReader("Topology of that name, with its problems", "topology_show", _topology),
-    "plan": ResourceReader("What an apply of the topology of that name would do", "cluster_plan", _plan),
-    "events": ResourceReader("What happened in a cluster", "cluster_events", _events),
-    "faults": ResourceReader("Network faults of a cluster", "net_fault_list", _faults),
-    "console/{node}": ResourceReader("End of a node's serial console", "node_console", _console),
+    "status": ResourceReader("State of a cluster and its nodes", "cluster_status", _status, View.STATUS),
+    "topology": ResourceReader("Topology of that name, with its problems", "topology_show", _topology, View.TOPOLOGY),
+    "plan": ResourceReader("What an apply of the topology of that name would do", "cluster_plan", _plan, View.PLAN),
+    "events": ResourceReader("What happened in a cluster", "cluster_events", _events, View.EVENTS),
+    "faults": ResourceReader("Network faults of a cluster", "net_fault_list", _faults, View.FAULTS),
+    "console/{node}": ResourceReader("End of a node's serial console", "node_console", _console, View.CONSOLE),
 }
 
 RESOURCES = [Resource(name="clusters", title=_ALL.title, uri=ROOT, mime_type=JSON)]
@@ -90,6 +93,15 @@ def templates(offered: Container[str]) -> list[ResourceTemplate]:
         for name, reader in _READERS.items()
         if reader.tool in offered
     ]
+
+
+def viewed_at(uri: str, offered: Container[str]) -> Viewed | None:
+    """What a resource shows, for whom it may change; None if there is no such resource."""
+    found = reader_of(uri) if len(uri) <= _LONGEST_URI else None
+    if found is None or found[0].tool not in offered:
+        return None
+    reader, names = found
+    return Viewed(reader.view, **names)
 
 
 def reader_of(uri: str) -> tuple[ResourceReader, dict[str, str]] | None:
