@@ -98,8 +98,8 @@ class Retries:
             self._note_success(action)
 
     def obstacles(self, plan: Plan) -> tuple[Obstacle, ...]:
-        """Nodes that are held back although the plan has actions for them."""
-        due = {_holder(action) for action in plan.actions}
+        """Why actions of the plan are held back: failures of their nodes, or of the cluster, which hold back all."""
+        due = {_holder(action) for action in plan.actions} | ({_Whole.CLUSTER} if plan.actions else set())
         return tuple(trouble.obstacle for holder, trouble in self._troubles_now().items() if holder in due)
 
     def due_in_s(self) -> float | None:

@@ -51,7 +51,7 @@ class StatusWriter:
         status = status_after(
             view.record,
             observed,
-            decision.todo,
+            decision.drift.todo,
             failures,
             view.before,
             datetime.now(UTC),

@@ -86,10 +86,12 @@ def test_asking_a_node_to_shut_down_is_no_repair_that_does_not_last() -> None:
     assert retries.due_in_s() is None
 
 
-def test_a_failure_of_the_whole_cluster_holds_every_node() -> None:
+def test_a_failure_of_the_whole_cluster_holds_every_node_and_is_said_for_any() -> None:
     retries = Retries(Random(1), Clock())
     retries.note([failed(StartNetwork(name="net", reason="is stopped"))])
     assert retries.allowed(PLAN) == ()
+    assert len(retries.obstacles(PLAN)) == 1
+    assert retries.obstacles(Plan()) == ()
 
 
 def test_links_that_cannot_be_set_hold_back_the_nodes_that_have_some_and_no_others() -> None:
