@@ -9,7 +9,7 @@ from reconciler.errors import Conflict
 class StoredChange:
     """One change in the history of a record, with the token that marks what it made; `patch` is JSON.
 
-    One that was let go has nothing but its token: nobody made it, and it changed nothing.
+    One that was dropped has nothing but its token: nobody made it, and it changed nothing.
     """
 
     generation: int
@@ -19,11 +19,11 @@ class StoredChange:
     token: str
 
     @property
-    def is_let_go(self) -> bool:
+    def is_dropped(self) -> bool:
         return not self.actor
 
 
-def let_go_change(generation: int, at: str, token: str) -> StoredChange:
+def dropped_change(generation: int, at: str, token: str) -> StoredChange:
     return StoredChange(generation, actor="", at=at, patch="[]", token=token)
 
 

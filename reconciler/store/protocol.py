@@ -23,13 +23,16 @@ from reconciler.store.copies import StoredCluster
 from reconciler.store.meeting import Meeting
 from reconciler.store.membership import Membership
 
+KEPT_GONE = 100
+"""So many removed clusters keep their history and events: those that were removed last."""
+
 
 class HistoryEntry(Frozen):
     """One change of a record: who made it, when (UTC), and what it changed as an RFC 6902 patch.
 
     The patch applies to the record without its generation, or to `null` if there was no record (and yields `null` if
     there is none afterwards): all patches up to a generation, applied in order to `null`, give the record of that time.
-    Where older changes were let go, the first that is left makes the whole record.
+    Where older changes were dropped, the first that is left makes the whole record.
     """
 
     cluster_name: str = Field(description="Name of the cluster.")
@@ -134,7 +137,7 @@ class Store(Protocol):
         ...
 
     async def remove(self, cluster_name: str, *, expected_generation: int, actor: str) -> None:
-        """Remove a record and its status; the history stays. Raises `Conflict` as `put` does."""
+        """Remove a record and its status; its history stays as one of the last. Raises `Conflict` as `put` does."""
         ...
 
     async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
@@ -185,7 +188,7 @@ class Store(Protocol):
         ...
 
     async def add_events(self, events: Sequence[ClusterEvent]) -> None:
-        """Store events; the last 1,000 of each cluster are kept, also after its record was removed."""
+        """Store events; the last 1,000 of each cluster are kept, also of those whose record was removed last."""
         ...
 
     async def events(self, cluster_name: str | None, *, after: int = 0) -> list[ClusterEvent]:

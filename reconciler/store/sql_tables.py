@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reconciler.model.event import ClusterEvent
 from reconciler.model.origin import Lineage, Origin
+from reconciler.store.protocol import KEPT_GONE
 
 KEPT_EVENTS = 1000
 """Events kept for each cluster; older ones are deleted."""
@@ -21,6 +22,24 @@ def add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, st
             " WHERE cluster_name = :name ORDER BY number DESC LIMIT 1 OFFSET :kept)",
             {"name": name, "kept": KEPT_EVENTS},
         )
+
+
+def drop_of_gone(connection: sqlite3.Connection) -> None:
+    """Drop events and history of those gone clusters that ended before the last `KEPT_GONE`. Inside a transaction.
+
+    Numbers and tokens stay: things on hosts are marked with them for as long as they exist.
+    """
+    gone = [
+        row[0]
+        for row in connection.execute(
+            "SELECT cluster_name FROM history WHERE cluster_name NOT IN (SELECT cluster_name FROM record)"
+            " GROUP BY cluster_name HAVING max(actor) != '' ORDER BY max(rowid) DESC LIMIT -1 OFFSET ?",
+            (KEPT_GONE,),
+        )
+    ]
+    for name in gone:
+        connection.execute("UPDATE history SET actor = '', patch = '[]' WHERE cluster_name = ?", (name,))
+        connection.execute("DELETE FROM event WHERE cluster_name = ?", (name,))
 
 
 _LARGEST = 2**63 - 1

@@ -245,6 +245,7 @@ def _discard_damaged(connection: sqlite3.Connection, name: str, actor: str) -> D
 def _delete(connection: sqlite3.Connection, name: str, actor: str) -> None:
     _record_change(connection, name, actor, ({"op": "replace", "path": "", "value": None},))
     connection.execute("DELETE FROM record WHERE cluster_name = ?", (name,))
+    sql_tables.drop_of_gone(connection)
 
 
 def _record_change(connection: sqlite3.Connection, name: str, actor: str, patch: Patch) -> int:

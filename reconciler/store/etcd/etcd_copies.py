@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from reconciler.store.copies import StoredChange, StoredCluster, let_go_change
+from reconciler.store.copies import StoredChange, StoredCluster, dropped_change
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
 from reconciler.store.etcd.etcd_history import token_writes, tokens_of_old_changes
@@ -31,8 +31,8 @@ async def exported(etcd: EtcdClient, events: EtcdEventLog, name: str) -> StoredC
     what = f"history of cluster {name}"
     changes = [_change(kv, what) for kv in history.kvs]
     begun_at = changes[0].at if changes else ""
-    let_go = [
-        let_go_change(of, begun_at, token) for of, token in sorted((await tokens_of_old_changes(etcd, name)).items())
+    dropped = [
+        dropped_change(of, begun_at, token) for of, token in sorted((await tokens_of_old_changes(etcd, name)).items())
     ]
     return StoredCluster(
         name=name,
@@ -40,7 +40,7 @@ async def exported(etcd: EtcdClient, events: EtcdEventLog, name: str) -> StoredC
         record=_text(record, f"record of cluster {name}") if head.kvs else None,
         status=_status(alone, words, f"status of cluster {name}"),
         request=number_of(request),
-        changes=(*let_go, *changes),
+        changes=(*dropped, *changes),
         events=tuple([text for _, text in await events.texts(name)]),
     )
 
@@ -51,9 +51,9 @@ async def load(etcd: EtcdClient, events: EtcdEventLog, cluster: StoredCluster) -
     gone = [delete(of(name)) for of in (keys.head, keys.record, keys.newest, keys.request)]
     gone += [*removals_of(name), *(delete_below(of(name)) for of in (keys.histories, keys.old_tokens, keys.events))]
     await etcd.change((), gone)
-    known = [put(keys.history(name, of.generation), _entry(of)) for of in cluster.changes if not of.is_let_go]
-    let_go = token_writes(name, {of.generation: of.token for of in cluster.changes if of.is_let_go})
-    for some in _batches([*let_go, *known]):
+    known = [put(keys.history(name, of.generation), _entry(of)) for of in cluster.changes if not of.is_dropped]
+    dropped = token_writes(name, {of.generation: of.token for of in cluster.changes if of.is_dropped})
+    for some in _batches([*dropped, *known]):
         await etcd.change((), some)
     await events.add_texts(name, cluster.events)
     newest = max((of.generation for of in cluster.changes), default=cluster.generation)

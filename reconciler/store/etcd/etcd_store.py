@@ -111,6 +111,7 @@ class EtcdStore:
 
         await self._change(cluster_name, actor, decide)
         self._last.pop(cluster_name, None)
+        await self._history.drop_of_gone()
 
     async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
         def decide(found: StoredNow) -> RecordChange | None:
@@ -304,7 +305,7 @@ class EtcdStore:
             ]
             is_same = [unchanged(keys.newest(name), found.revision)]
             if await self._made(name, generation, token, self._etcd.change(is_same, operations)):
-                await self._history.let_go(name, generation)
+                await self._history.drop_old(name, generation)
                 return change.result
         raise Conflict(f"others change the record of cluster {name} all the time", hint="try again")
 

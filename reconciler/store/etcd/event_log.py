@@ -63,7 +63,7 @@ class EtcdEventLog:
         for begin in range(0, len(events), _AT_ONCE):
             await self._add(events[begin : begin + _AT_ONCE])
         for name in sorted({name for name, _ in events}):
-            await self._let_go(name)
+            await self._drop_old(name)
 
     async def _add(self, events: Sequence[tuple[str, str]]) -> None:
         stem = f"{time.time_ns():020d}-{secrets.token_hex(4)}"
@@ -73,7 +73,7 @@ class EtcdEventLog:
         ]
         await self._etcd.change((), [*writes, put(keys.EVENT_MARK, b"")])
 
-    async def _let_go(self, cluster: str) -> None:
+    async def _drop_old(self, cluster: str) -> None:
         (count,) = await self._etcd.read(count_below(keys.events(cluster)))
         surplus = count.count - KEPT_EVENTS
         if surplus < _SURPLUS:

@@ -15,7 +15,7 @@
 `record/CLUSTER`      the record without its generation
 `newest/CLUSTER`      the last generation there ever was; every change of the record changes it
 `history/CLUSTER/N`   what made generation N: actor, time, patch and token
-`tokens/CLUSTER/N`    the tokens of generations up to N whose history was let go
+`tokens/CLUSTER/N`    the tokens of generations up to N whose history was dropped
 `part/CLUSTER`        the hosts that the record's nodes are placed on
 `status/CLUSTER`      the last status, as a store of one host had it
 `status/CLUSTER/HOST` what a host said of its part last; it may have something of the cluster as long as this is there

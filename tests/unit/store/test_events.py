@@ -2,8 +2,13 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from reconciler.model.event import ClusterEvent, EventKind
+from reconciler.store import sql_tables
+from reconciler.store.etcd import etcd_history
 from tests.unit.store.client import AnyStore
+from tests.unit.store.samples import with_boots
 from tests.unit.store.test_store import put_new
 from tests.waiting import PATIENCE_S
 
@@ -52,6 +57,29 @@ async def test_each_cluster_keeps_its_last_thousand_also_after_its_record_is_rem
     await store.remove("lab", expected_generation=1, actor="test")
     assert said(await store.events("lab")) == [f"lab {number}" for number in range(300, 1300)]
     assert said(await store.events("other")) == ["other 0"]
+
+
+async def test_of_clusters_that_are_gone_the_last_keep_history_and_events_and_all_keep_numbers_and_marks(
+    store: AnyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (etcd_history, sql_tables):
+        monkeypatch.setattr(module, "KEPT_GONE", 2)
+    names, origins = ["c", "a", "d", "b"], {}
+    for name in ("lab", *names):
+        record = await put_new(store, name)
+        await store.put(with_boots(record, 1), expected_generation=1, actor="test")
+        origins[name] = await store.origin(name, 2)
+        await store.add_events(events(name, 0))
+    for name in names:
+        await store.remove(name, expected_generation=2, actor="test")
+    kept = {"lab": 2, "c": 0, "a": 0, "d": 3, "b": 3}
+    assert {name: len(await store.history(name)) for name in kept} == kept
+    assert {name for name in kept if await store.events(name)} == {"lab", "d", "b"}
+    for name, origin in origins.items():
+        assert origin is not None
+        assert (await store.lineage(name, [origin])).known == {origin}
+    assert (await put_new(store, "c")).generation == 4
+    assert [of.generation for of in await store.history("c")] == [4]
 
 
 async def test_an_event_is_a_change(store: AnyStore) -> None:
