@@ -169,8 +169,9 @@ bench: ## Run the benchmarks and compare with the reference figures; writes benc
 soak: setup ## Run ten minutes of random operations and damage (FOR=seconds, SEED=number to repeat a run)
 	@$(PYTHON_IN) -m tests.lab -- $(PYTHON_IN) -m tests.soak --seconds $(FOR) $(if $(SEED),--seed $(SEED))
 
-soak-hosts: setup ## Run ten minutes of writes, kills and losses over three simulated hosts and etcd (FOR, SEED)
+soak-hosts: setup ## Run ten minutes of writes, kills and losses over three simulated hosts and etcd, then ten over real ones (FOR, SEED)
 	@$(PYTHON_IN) -m tests.simulation.storms --soak $(FOR) --seeds 1 --from $(or $(SEED),$$(date +%s))
+	@$(PYTHON_IN) -m tests.lab -- $(PYTHON_IN) -m tests.integration.hosts.failures --seconds $(FOR) $(if $(SEED),--seed $(SEED))
 
 scale: setup ## Measure an etcd with 10, 30 and 100 simulated hosts and up to 1,000 clusters
 	@$(PYTHON_IN) -m tests.bench.fleet

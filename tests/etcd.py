@@ -91,6 +91,17 @@ class RunningEtcd:
         """Give room back to the disk that compaction has freed."""
         self._post("maintenance/defragment", {})
 
+    def leads(self) -> bool:
+        """Whether it is the leader of its cluster."""
+        if self.process is None:
+            return False
+        said = self._post("maintenance/status", {})
+        return bool(said["leader"] == said["header"]["member_id"])
+
+    def hand_over_to(self, member: "RunningEtcd") -> None:
+        """Let another member lead in its place, as `etcdctl move-leader` does."""
+        self._post("maintenance/transfer-leadership", {"targetID": member._member_id()})
+
     def _member_id(self) -> int:
         return int(self._post("maintenance/status", {})["header"]["member_id"])
 

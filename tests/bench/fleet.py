@@ -48,6 +48,8 @@ _ROUNDS_AT_ONCE = 1
 _AGAIN_S = 0.5
 _IDLE_S = 10.0
 _LOST_S = 60.0
+_MOST_MEMORY_BYTES = 4 * 2**30
+"""etcd is killed above that: what its clients do not read must not take the machine's memory."""
 
 
 @dataclass(slots=True)
@@ -144,12 +146,15 @@ class Fleet:
         self._scale = Scale(count)
 
     async def measure(self) -> Scale:
+        guard = asyncio.create_task(self._guard_memory())
         await self._start_up()
         await self._one_change()
         await self._idle()
         await self._restart()
         await self._loss()
         self._note("database", f"{self._database_mib():.0f} MiB")
+        self._note("memory of etcd, at most", f"{_memory_bytes(self._etcd, 'VmHWM') / 2**20:.0f} MiB")
+        guard.cancel()
         await asyncio.gather(*(host.stop() for host in self._hosts))
         await self._user.close()
         return self._scale
@@ -212,6 +217,13 @@ class Fleet:
         await eventually(is_unknown, timeout_s=_LOST_S)
         self._note("one lost host is noticed", f"{time.monotonic() - began_s:.1f} s")
 
+    async def _guard_memory(self) -> None:
+        while _memory_bytes(self._etcd, "VmRSS") < _MOST_MEMORY_BYTES:
+            await asyncio.sleep(0.5)
+        self._etcd.stop()
+        print(f"{len(self._names)} hosts: etcd took more than {_MOST_MEMORY_BYTES >> 30} GiB, and was killed")
+        os._exit(1)  # who waits for an answer would wait forever
+
     def _record(self, place: int, cluster: str) -> ClusterRecord:
         nodes = {}
         for number in range(NODES):
@@ -263,6 +275,12 @@ def _count_requests() -> None:
 def _cpu_s(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def _memory_bytes(etcd: RunningEtcd, which: str) -> int:
+    assert etcd.process is not None
+    status = Path(f"/proc/{etcd.process.pid}/status").read_text()
+    return int(status.partition(f"{which}:")[2].split()[0]) * 1024
 
 
 def _report(name: str) -> HostReport:

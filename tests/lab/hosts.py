@@ -36,7 +36,7 @@ _LISTED = LAB_ROOT / "hosts.json"
 _NETWORK = "10.88.0"
 _CUTS = "hosts"
 _HOST_READY = "echo ready; exec sleep infinity"
-_CREDENTIALS = Path("/etc/vmcluster/etcd")
+CREDENTIALS = Path("/etc/vmcluster/etcd")
 _CLIENT_KEY = Path("/etc/vmcluster/ssh/vmcluster_id_ed25519")
 _STATE_DIR = Path("/var/lib/vmcluster/state")
 _DIRECTORIES = ("/etc/vmcluster/topologies", "/var/lib/vmcluster/overlays", "/var/lib/vmcluster/disks")
@@ -221,7 +221,7 @@ def _configure(host: LabHost, store: EtcdAddress, authority: Authority, key: Pat
     """Write the host's configuration, with the client's key and its certificates."""
     certificate, private = authority.issue(host.name, host.address)
     for name, source in {"ca.pem": authority.ca, "client.pem": certificate, "client.key": private}.items():
-        _copy(source, host.inside(_CREDENTIALS / name))
+        _copy(source, host.inside(CREDENTIALS / name))
     for name in (key.name, f"{key.name}.pub"):
         _copy(key.with_name(name), host.inside(_CLIENT_KEY).with_name(name))
     for directory in _DIRECTORIES:
@@ -229,9 +229,9 @@ def _configure(host: LabHost, store: EtcdAddress, authority: Authority, key: Pat
     give_kvm_verdict(host.inside(_STATE_DIR))
     configuration = {
         "store": str(store),
-        "store_ca_file": str(_CREDENTIALS / "ca.pem"),
-        "store_cert_file": str(_CREDENTIALS / "client.pem"),
-        "store_key_file": str(_CREDENTIALS / "client.key"),
+        "store_ca_file": str(CREDENTIALS / "ca.pem"),
+        "store_cert_file": str(CREDENTIALS / "client.pem"),
+        "store_key_file": str(CREDENTIALS / "client.key"),
         "host_name": host.name,
         "host_address": host.address,
     }
