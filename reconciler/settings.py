@@ -15,7 +15,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
 
-from reconciler.errors import ConfigurationInvalid, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ConfigurationInvalid
 from reconciler.files.configuration_files import CONFIG_VARIABLE, DEFAULT_CONFIG_PATH, user_path
 from reconciler.model.base import Frozen
 from reconciler.model.choices import Confirmation, Toolset

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from reconciler.daemon.metrics import MEASURES
-from reconciler.errors import CLASSES, ErrorCode, is_recoverable
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import CLASSES, is_recoverable
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.settings import Settings
 

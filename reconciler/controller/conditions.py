@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError
 from reconciler.faults.observed import active_faults
 from reconciler.model.action_names import action_name
 from reconciler.model.document import ClusterDocument, Domain, Halt, Network, Power, Snapshot, Unknown

@@ -18,15 +18,8 @@ from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.requeue_delay import RequeueDelay
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import Look, PlannedChange, RoundResult
-from reconciler.errors import (
-    ClusterError,
-    ClusterNotFound,
-    Conflict,
-    ErrorCode,
-    Obstructed,
-    OperationTimeout,
-    StoreLocked,
-)
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError, ClusterNotFound, Conflict, Obstructed, OperationTimeout, StoreLocked
 from reconciler.model.action_names import action_name
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord

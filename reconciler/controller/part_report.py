@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Set
 
 from reconciler.controller.round_input import RoundInput
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.host.cloud_init.seed_driver import read_host_key
 from reconciler.model.document import ClusterDocument, Halt, Network, Power, Snapshot, Unknown
 from reconciler.model.record import ClusterRecord

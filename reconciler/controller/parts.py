@@ -9,7 +9,8 @@ from reconciler.controller.round_input import RoundInput
 from reconciler.controller.tunnel_lookup import Tunnels
 from reconciler.desired.part import part_of
 from reconciler.desired.tunnels import with_tunnel
-from reconciler.errors import ErrorCode, OperationFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import OperationFailed
 from reconciler.host.disks.manifests import read_manifests
 from reconciler.host.open_connections import has_open_connection
 from reconciler.model.document import ClusterDocument, Power, Unknown

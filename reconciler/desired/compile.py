@@ -16,7 +16,7 @@ from reconciler.desired.chains import (
 )
 from reconciler.desired.ended_nodes import with_ended_off
 from reconciler.desired.known_marks import known_marks
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
 from reconciler.faults.compile_links import same_inbound, without_lapsing_cuts
 from reconciler.faults.explain import causes_of

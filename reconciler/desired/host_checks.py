@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network
 
 from reconciler.desired.topology_values import LocatedMachine, LocatedValue, TopologyValues
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.host_view import HostView, KnownNetwork, Offer
 from reconciler.model.topology import Firmware, VirtType
 from reconciler.source.problems import Finding

@@ -9,7 +9,8 @@ from reconciler.desired.found_files import FoundFiles
 from reconciler.desired.places import find_kept, find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.desired.topology_values import LocatedDisk, LocatedValue, TopologyValues
-from reconciler.errors import ErrorCode, ImageNotFound
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ImageNotFound
 from reconciler.files.ownership import OwnerMark, copied_mark, read_mark
 from reconciler.host.disks.cut_off import is_cut_off
 from reconciler.host.disks.files_in_use import FilesInUse, mark_behind

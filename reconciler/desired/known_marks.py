@@ -1,6 +1,6 @@
 """Which marks on the host a record knows, and who made the others. Pure."""
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Mark, Snapshot, Unknown
 from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.origin import Lineage, Origin

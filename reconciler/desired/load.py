@@ -17,10 +17,10 @@ from reconciler.desired.topology_checks import check_modes, check_topology
 from reconciler.desired.topology_files import find_named, find_topology
 from reconciler.desired.topology_text import GivenTopology, TopologyName, TopologyText
 from reconciler.desired.topology_values import TopologyValues, gather_values
+from reconciler.error_codes import ErrorCode
 from reconciler.errors import (
     ClusterError,
     Conflict,
-    ErrorCode,
     HostCapabilityMissing,
     ImageNotFound,
     InvalidArgument,

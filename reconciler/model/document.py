@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import Field
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.choices import StopMode
 from reconciler.model.links import Inbound

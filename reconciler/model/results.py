@@ -5,7 +5,8 @@ from typing import Generic, Self, TypeVar
 
 from pydantic import Field
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError
 from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
 from reconciler.model.choices import BuildType

@@ -4,7 +4,8 @@ from enum import StrEnum
 
 from pydantic import ConfigDict, Field
 
-from reconciler.errors import ErrorCode, is_recoverable
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import is_recoverable
 from reconciler.model.base import Frozen
 from reconciler.model.document import Halt, PowerState
 from reconciler.model.faults import NetFaultInfo

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
 from reconciler.model.message_text import MessageText

@@ -6,7 +6,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 
 from reconciler.concurrency import together
-from reconciler.errors import ClusterError, ErrorCode, HostCapabilityMissing, OperationFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError, HostCapabilityMissing, OperationFailed
 from reconciler.faults.compile_links import read_links
 from reconciler.host import tap
 from reconciler.host.cloud_init.seed_driver import observe_seeds

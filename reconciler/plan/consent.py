@@ -8,7 +8,7 @@ from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, Snapshot, files_below
 from reconciler.model.names import parse_layer_name
 from reconciler.model.plan import Action, CutPower, DeleteNetwork, DeleteSnapshot, ShutDown

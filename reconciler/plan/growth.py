@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, Power, PowerState
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.plan import Disruption, GrowLayer

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState, Unknown
 from reconciler.model.plan import Plan
 from reconciler.model.status import Obstacle

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Set
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Layer, PowerState, Unknown
 from reconciler.model.links import touched_nodes
 from reconciler.model.plan import (

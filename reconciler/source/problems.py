@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 
 Location = tuple[str | int, ...]
 

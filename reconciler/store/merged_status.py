@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from functools import reduce
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.record import ClusterRecord
 from reconciler.model.snapshot import SnapshotBases

@@ -25,7 +25,8 @@ import pytest
 from reconciler.desired.compile import compile_document, seed_inputs
 from reconciler.desired.load import load_spec
 from reconciler.desired.recorded_file_uses import uses_of
-from reconciler.errors import ErrorCode, error_to_answer
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import error_to_answer
 from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.ownership import ATTRIBUTE
 from reconciler.host.cloud_init.seed_driver import delete_seed, write_seed

@@ -13,7 +13,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, assert_never
 
-from reconciler.errors import ErrorCode, OperationFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import OperationFailed
 from reconciler.faults.compile_links import same_inbound
 from reconciler.model import names
 from reconciler.model.document import (

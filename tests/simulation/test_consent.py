@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Snapshot, Tap
 from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.plan.consent import addresses_lost

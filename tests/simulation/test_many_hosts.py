@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ApprovalRequired, ClusterError, ErrorCode, OperationFailed, SnapshotFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ApprovalRequired, ClusterError, OperationFailed, SnapshotFailed
 from reconciler.faults.requests import Sides, partition_request
 from reconciler.model.document import Domain, Network, Power, PowerState
 from reconciler.model.plan import CutPower

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from reconciler.desired.compile import HostFacts, compile_document
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.faults.validate import impair_fault, partition_fault
 from reconciler.model import names
 from reconciler.model.choices import CutMode, Direction, StopMode

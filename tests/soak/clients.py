@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_never
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError
 from reconciler.model.choices import StopMode
 from reconciler.model.faults import Groups, ImpairRequest, PartitionRequest
 from reconciler.model.links import Impairment

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError
 from reconciler.model.record import ClusterRecord
 from tests.integration.bed import Bed, Session
 from tests.soak.clients import CLUSTER, Answer, ask

@@ -3,11 +3,11 @@ import errno
 import pytest
 
 from reconciler import errors
+from reconciler.error_codes import ErrorCode
 from reconciler.errors import (
     CLASSES,
     ClusterError,
     Conflict,
-    ErrorCode,
     InternalError,
     OperationFailed,
     error_to_answer,

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 import reconciler
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.frontends.cli.app import app
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.settings import Settings

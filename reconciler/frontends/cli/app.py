@@ -144,7 +144,7 @@ def _refuse(error: _Showable, output: OutputFormat) -> None:
     if isinstance(said := getattr(error, "message", None), str):
         error.message = said.removeprefix(_TYPERS_OWN)
     if output is not OutputFormat.TABLE:
-        from reconciler.errors import ErrorCode
+        from reconciler.error_codes import ErrorCode
         from reconciler.model.results import ToolError
 
         refused = ToolError(code=ErrorCode.INVALID_ARGUMENT, message=error.format_message(), recoverable=False)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 
 Arguments = Mapping[str, Any]
 

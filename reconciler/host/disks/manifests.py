@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reconciler.errors import Conflict, ErrorCode, OperationFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import Conflict, OperationFailed
 from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.marked_files import (
     CLUSTER_DIR_MODE,

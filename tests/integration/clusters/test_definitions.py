@@ -11,12 +11,12 @@ import libvirt
 import pytest
 
 from reconciler import process
+from reconciler.error_codes import ErrorCode
 from reconciler.errors import (
     ApprovalRequired,
     ClusterError,
     ClusterNotFound,
     Conflict,
-    ErrorCode,
     HostCapabilityMissing,
     OperationFailed,
     TopologyInvalid,

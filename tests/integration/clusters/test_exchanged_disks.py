@@ -8,7 +8,8 @@ from typing import Any
 import libvirt
 import pytest
 
-from reconciler.errors import ClusterError, Conflict, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError, Conflict
 from reconciler.host.disks.given_format import noted_format
 from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session

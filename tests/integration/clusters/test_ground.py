@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ClusterError, ErrorCode, OperationFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError, OperationFailed
 from reconciler.model.choices import StopMode
 from tests.integration.bed import Bed, Session
 from tests.integration.clusters.test_other_stores import CLUSTER, as_wanted, define

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError
 from reconciler.model.choices import StopMode
 from reconciler.records.approval import Approval
 from reconciler.usecases.snapshot_upkeep import SnapshotUpkeep

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ClusterError, ErrorCode, InvalidArgument
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError, InvalidArgument
 from tests.integration.bed import Bed, Session
 from tests.integration.snapshots.films import small_nodes, states
 

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ClusterError, ClusterNotFound, Conflict, ErrorCode, Obstructed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError, ClusterNotFound, Conflict, Obstructed
 from reconciler.files.ownership import ATTRIBUTE, OwnerMark
 from reconciler.host.disks.manifests import snapshot_dir
 from reconciler.model.choices import StopMode

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ErrorCode, OperationTimeout, ProvisioningFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import OperationTimeout, ProvisioningFailed
 from reconciler.model.choices import StopMode
 from reconciler.model.results import ClusterStatus
 from reconciler.model.status import ConditionType

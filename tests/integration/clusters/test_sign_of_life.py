@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError
 from reconciler.health import no_login
 from reconciler.model.choices import StopMode
 from reconciler.model.document import Unknown

@@ -12,7 +12,8 @@ from pathlib import Path
 import libvirt
 import pytest
 
-from reconciler.errors import ClusterError, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError
 from reconciler.faults.link_verdicts import Verdict
 from reconciler.faults.requests import Sides, impair_request, partition_request
 from reconciler.model.choices import CutMode, Direction, ShapeName

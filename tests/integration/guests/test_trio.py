@@ -6,7 +6,8 @@ import subprocess
 import libvirt
 import pytest
 
-from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning, ErrorCode, OperationTimeout
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning, OperationTimeout
 from reconciler.model.choices import StopMode
 from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view

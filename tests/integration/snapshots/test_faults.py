@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired import chains
-from reconciler.errors import ClusterError, ErrorCode, RevertFailed, SnapshotFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ClusterError, RevertFailed, SnapshotFailed
 from reconciler.model.choices import StopMode
 from reconciler.model.status import ConditionStatus, ConditionType
 from reconciler.records.approval import Approval

@@ -10,7 +10,8 @@ import pytest
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
 from reconciler.act.runner import carry_out
-from reconciler.errors import ErrorCode, HostFenced, OperationFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import HostFenced, OperationFailed
 from reconciler.model.document import ClusterDocument
 from reconciler.model.plan import Action, DeleteLayer, DeleteNetwork, Plan, PlugTap, Start
 from reconciler.plan.planner import plan

@@ -15,7 +15,8 @@ import pytest
 from reconciler.controller import image_exchange
 from reconciler.controller.conditions import obstacle_of, status_of_failed_round
 from reconciler.controller.image_exchange import ImageExchange
-from reconciler.errors import Conflict, ErrorCode, ImageUnderWay
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import Conflict, ImageUnderWay
 from reconciler.model import names
 from reconciler.model.event import EventKind
 from reconciler.model.host import HostImage, HostReport

@@ -17,11 +17,11 @@ from reconciler.controller.inline_controller import SAME_FAILURES, Controller, a
 from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import PlannedChange, RoundResult
+from reconciler.error_codes import ErrorCode
 from reconciler.errors import (
     ClusterError,
     ClusterNotFound,
     Conflict,
-    ErrorCode,
     HostOccupied,
     LibvirtUnavailable,
     OperationFailed,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired.load import load_spec
-from reconciler.errors import Conflict, ErrorCode, HostCapabilityMissing, TopologyInvalid
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import Conflict, HostCapabilityMissing, TopologyInvalid
 from reconciler.model.host_view import HostView, KnownNetwork, Offer, Route
 
 from .conftest import TOPOLOGY

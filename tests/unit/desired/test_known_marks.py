@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.desired.compile import compile_document
 from reconciler.desired.known_marks import marks_to_sign
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Layer, Mark, Snapshot, Unknown, mark_key
 from reconciler.model.origin import Lineage, Origin

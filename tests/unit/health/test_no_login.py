@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.health.no_login import SILENT_AFTER_S, quiet, remedy_of
 from reconciler.model.document import DirectBoot, Domain, Unknown
 from reconciler.model.life_signs import LifeSigns

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.health.node_state import NodeState, no_login, not_running, unlike_wanted
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
 from reconciler.model.record import WantedPower

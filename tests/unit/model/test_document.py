@@ -5,7 +5,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState, Seed, Unknown, canonical
 from reconciler.model.record import WantedPower

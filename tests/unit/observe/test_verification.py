@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.host.disks.manifests import finish_snapshot, observe_snapshots, snapshot_dir, snapshot_nvram_path
 from reconciler.host.nvram import keep_nvram

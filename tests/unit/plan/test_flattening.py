@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired.chains import MOST_SPARE_LAYERS
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Domain, Layer, PowerState, Snapshot, Unknown, files_below
 from reconciler.model.plan import DeleteLayer, FlattenLayer, Plan, Start, TakeSnapshot

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState, Unknown
 from reconciler.model.plan import Plan
 from reconciler.plan.halted_machines import (

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.choices import StopMode
 from reconciler.model.document import (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import PULLED, ClusterDocument, NodeLinks, Power, PowerState, Unknown
 from reconciler.model.links import HOST, Impairment, Link
 from reconciler.model.plan import (

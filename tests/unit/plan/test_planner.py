@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pytest
 
 from reconciler.act.execute import execute
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.base import Frozen
 from reconciler.model.document import (
     ClusterDocument,

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.controller.round_results import PlannedDifference
 from reconciler.desired.compile import compile_document
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Power, PowerState, Unknown, canonical
 from reconciler.model.faults import DeclaredFault, Halves, PartitionRequest
 from reconciler.model.plan import Disruption

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from reconciler.errors import Conflict, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import Conflict
 from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Layer, Power, PowerState, Unknown
 from reconciler.model.record import ClusterRecord, ClusterSpec, ImageFile, NodeIntent, NodeSpec, WantedPower

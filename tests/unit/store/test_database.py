@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ErrorCode, InternalError, StoreLocked, StoreUnavailable
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import InternalError, StoreLocked, StoreUnavailable
 from reconciler.store import database
 from reconciler.store.protocol import Damage
 from reconciler.store.sqlite import SqliteStore

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.model.document import PowerState
 from reconciler.model.faults import FaultType, NetFaultInfo
 from reconciler.model.status import Condition, ConditionStatus, ConditionType, NodeReport, RecordStatus

@@ -11,7 +11,8 @@ from reconciler.act.outcome import Outcome
 from reconciler.controller import round as rounds
 from reconciler.daemon import round_loop
 from reconciler.daemon.round_loop import RoundLoop
-from reconciler.errors import ApprovalRequired, Conflict, ErrorCode, OperationTimeout
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import ApprovalRequired, Conflict, OperationTimeout
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.plan import CreateNetwork, Plan
 from reconciler.model.record import ClusterSpec

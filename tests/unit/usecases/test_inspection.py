@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.controller import looks
 from reconciler.controller.conditions import status_after
-from reconciler.errors import ErrorCode, LibvirtUnavailable, SshTimeout
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import LibvirtUnavailable, SshTimeout
 from reconciler.guest.address import GuestAddress
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, PowerState
 from reconciler.model.drift import DriftMode, DriftPolicy

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.frontends.cli.plan_text import plan_lines
 from reconciler.model.plan import Disruption
 from reconciler.model.status import Obstacle

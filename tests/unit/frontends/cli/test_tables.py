@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import typer
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit
 from reconciler.frontends.cli.tables import show_clusters, show_handle, show_history, show_status

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.frontends.mcp import cluster_server
 from reconciler.frontends.mcp.answer_limits import Extent
 from reconciler.model.kernel_log import DmesgResult, KernelEvent

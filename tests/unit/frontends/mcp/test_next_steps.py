@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import ErrorCode
+from reconciler.error_codes import ErrorCode
 from reconciler.frontends.mcp.cluster_server import offered_tools
 from reconciler.frontends.mcp.next_steps import _AFTER, next_step
 from reconciler.frontends.mcp.tools import TOOLS

@@ -5,7 +5,8 @@ from pathlib import Path
 import asyncssh
 import pytest
 
-from reconciler.errors import Conflict, ErrorCode
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import Conflict
 from reconciler.files.ownership import read_mark
 from reconciler.host.cloud_init.iso import parse_iso
 from reconciler.host.cloud_init.seed_codec import parse_host_key

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Conflict, ErrorCode, ImageNotFound, OperationFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import Conflict, ImageNotFound, OperationFailed
 from reconciler.files import space
 from reconciler.files.marked_files import second_name
 from reconciler.files.ownership import OwnedKind, OwnerMark, write_mark

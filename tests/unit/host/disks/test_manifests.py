@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import ErrorCode, OperationFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import OperationFailed
 from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.host.disks.manifests import (
     UnfinishedSnapshot,

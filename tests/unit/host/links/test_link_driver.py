@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pytest
 
-from reconciler.errors import ErrorCode, HostCapabilityMissing, HostCommandFailed
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.host.firewall.iptables_codec import chain_name
 from reconciler.host.firewall.nftables_codec import table_name
 from reconciler.host.links.link_driver import LinkDriver
