@@ -28,6 +28,19 @@ _ONLY_TAINTS = re.compile(
 )
 """What loading any module from outside the kernel's tree prints: kernel/module/main.c."""
 EVENTS_LIMIT = 200
+_WORDS_OF_ERRORS = (
+    r"errors?|failed|failure|fails|fatal|corrupt\w{0,8}|panic|abort(?:ed|ing)?|unable to|cannot|could not|timed out|"
+    r"hung|out of memory|denied|uncorrect\w{1,6}|stall(?:ed|s)?|bug"
+)
+_WORDS_OF_WARNINGS = (
+    r"warn\w{0,8}|deprecated|unsupported|not supported|invalid|missing|ignor\w{1,4}|degraded|retr(?:y|ies|ying)"
+)
+_SOUNDS = {
+    ERR: re.compile(rf"\b(?:{_WORDS_OF_ERRORS})\b", re.IGNORECASE),
+    WARNING: re.compile(rf"\b(?:{_WORDS_OF_ERRORS}|{_WORDS_OF_WARNINGS})\b", re.IGNORECASE),
+}
+"""How lines sound that have no level, which a console does not show: by their level, no filter could choose them."""
+_CHOSEN_BY_WORDS = 'lines without a level are chosen by their words: `filter_level` "all" shows every line'
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ def log_report(lines: Sequence[LogLine], origin: ReportSource, *, filter_level: 
         source=origin.source,
         boot_id=origin.boot_id,
         marker=origin.marker,
-        message=origin.message,
+        message=_told(origin.message, lines, filter_level),
         omitted_lines=len(shown) - len(kept) + found.lines_left_out,
     )
 
@@ -106,8 +119,8 @@ def _shown(
 ) -> Sequence[int]:
     """The indices of the lines that pass the filter. Every filter passes bad lines with their trace.
 
-    Every filter also passes lines of the kernel without a level. Markers have a level only so that consoles show them,
-    and say nothing about the kernel.
+    Lines of the kernel without a level pass if they sound like it. Markers have a level only so that consoles show
+    them, and say nothing about the kernel.
     """
     match filter_level:
         case "all":
@@ -128,7 +141,15 @@ def _shown(
 def _passes(line: LogLine, classified: Classification | None, highest: int) -> bool:
     if classified is not Classification.NORMAL:
         return classified is not None
-    return line.level is None or line.level <= highest
+    if line.level is None:
+        return _SOUNDS[highest].search(line.text) is not None
+    return line.level <= highest
+
+
+def _told(message: str | None, lines: Sequence[LogLine], filter_level: FilterLevel) -> str | None:
+    """The message, with how lines were chosen that have no level."""
+    unlevelled = filter_level != "all" and any(line.kernel and line.level is None for line in lines)
+    return "; ".join(filter(None, (message, _CHOSEN_BY_WORDS if unlevelled else ""))) or None
 
 
 def _counts(lines: Sequence[LogLine], found: FoundEvents, classes: Sequence[Classification | None]) -> tuple[int, int]:

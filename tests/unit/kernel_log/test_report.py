@@ -9,8 +9,10 @@ from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
 from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, log_report
-from reconciler.model.kernel_log import LogSource
+from reconciler.model.kernel_log import FilterLevel, LogSource
 from tests.unit.kernel_log.samples import EVENTS, NULL_POINTER, PANIC, WARN
+
+FILTERS: tuple[FilterLevel, ...] = ("all", "warn+", "err+")
 
 KMSG = ReportSource(LogSource.KMSG)
 MARKER = render_marker(1_700_000_000_123_456, "0123456789abcdef")
@@ -64,9 +66,16 @@ def test_filters_keep_what_is_bad_with_its_trace_and_say_nothing_else() -> None:
     assert log_report(lines, KMSG, filter_level="err+").warning_count == 1
 
 
-def test_a_line_that_does_not_say_its_level_passes_every_filter() -> None:
-    lines = [LogLine("who knows", 1), LogLine("login:", kernel=False)]
-    assert [line.text for line in log_report(lines, KMSG, filter_level="err+").lines] == ["who knows"]
+def test_a_line_that_does_not_say_its_level_passes_a_filter_by_its_words() -> None:
+    said = ["Linux version 6.1", "sd 0:0:0:0: [sda] failed to start", "usb 1-1: unsupported speed"]
+    lines = [*(LogLine(text, 1) for text in said), LogLine("login: error", kernel=False)]
+    of = {level: log_report(lines, KMSG, filter_level=level) for level in FILTERS}
+    assert [[line.text for line in of[level].lines] for level in FILTERS] == [
+        [*said, "login: error"],
+        said[1:],
+        said[1:2],
+    ]
+    assert [bool(of[level].message) for level in FILTERS] == [False, True, True]
 
 
 def test_a_marker_is_no_error() -> None:
