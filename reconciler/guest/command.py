@@ -101,23 +101,28 @@ def render_begin(script: str, token: str) -> str:
 _FORGET = "unset -f cat cd cp date dd echo kill mkdir mv printf read rm rsync sudo sync tar test; "
 
 
-SIGNAL_GROUP = """signal_group() { g=$1; s=$2; mine=" $g "; more=1; kill -STOP -$g || return
+SIGNAL_GROUP = """send() { kill "$@" || [ ! -d /proc/$2 ] || sudo -n kill "$@" || refused="$refused $2"; } 2>/dev/null
+signal_group() { g=$1; s=$2; mine=" $g "; more=1; refused=; kill -STOP -$g || return
 while [ $more ]; do more=
 for d in /proc/[0-9]*; do p=${d#/proc/}
 case $mine in *" $p "*) continue;; esac
 { l=; while read -r n; do l="$l $n"; done <$d/stat; } 2>/dev/null || continue
 set -- ${l##*) }
 case $mine in *" ${2-} "*) ;; *) [ "${4-}" = $g ] || continue;; esac
-kill -STOP $p 2>/dev/null
+send -STOP $p
 mine="$mine$p "; more=1
 [ ${#mine} -lt 4096 ] || break 2
 done; done
 kill -$s -$g
-for p in $mine; do kill -$s $p; kill -CONT $p; done 2>/dev/null
+refused=
+for p in $mine; do send -$s $p; send -CONT $p; done
 kill -CONT -$g 2>/dev/null
 :; }
 """
 """A function of `/bin/sh` that signals a group and what has left the group: its session and all descendants.
+
+Those that run as another user, as under sudo(8), are signalled through sudo; `refused` are those that this user may not
+signal even so.
 
 All of them are stopped before any is signalled, so that none can start another one unseen or be orphaned first. If
 there are very many, as with a fork bomb, only the group is signalled. It fails if the group no longer exists, because

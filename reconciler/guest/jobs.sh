@@ -161,6 +161,9 @@ stop() {
     done
     if is_alive "$job"; then signal_group "$number" KILL; fi
     while is_alive "$job"; do sleep 0.05; done
+    for left in $refused; do
+      if started "$left"; then fail "the job has ended, except process $left, which only its user or root can end"; fi
+    done
   fi
   show "$job"
 }

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from reconciler.errors import InvalidArgument, OperationFailed
 from reconciler.guest import node_jobs as room
-from reconciler.guest.command import COMMAND_LIMIT_BYTES
+from reconciler.guest.command import COMMAND_LIMIT_BYTES, SIGNAL_GROUP
 from reconciler.guest.node_jobs import NodeJobs
 from reconciler.guest.pool import SshPool
 from reconciler.model.job import Job, JobState
@@ -224,3 +225,22 @@ async def test_an_answer_that_a_node_made_up_is_an_error_of_that_node(
     monkeypatch.setattr(room, "_SCRIPT", f"echo '{line}'")
     with pytest.raises(OperationFailed, match="cannot be parsed"):
         await jobs.show("a1")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start processes of two users")
+def test_a_process_of_another_user_that_may_not_be_signalled_is_named() -> None:
+    """As a command under sudo(8), which the user who started it may not kill."""
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    script = f"sleep 600 & echo $!; exec {' '.join(as_nobody)} sh -c 'echo ready; sleep 600; :'"
+    with subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True, start_new_session=True) as job:
+        assert job.stdout is not None
+        foreign, ready = int(job.stdout.readline()), job.stdout.readline()
+        assert ready
+        try:
+            stop = [*as_nobody, "sh", "-uc", f"PATH=/nowhere\n{SIGNAL_GROUP}signal_group {job.pid} KILL; echo $refused"]
+            said = subprocess.run(stop, stdout=subprocess.PIPE, text=True, check=True).stdout
+            assert set(said.split()) == {str(foreign)}
+            assert job.wait() == -signal.SIGKILL
+            assert is_alive(foreign)
+        finally:
+            os.kill(foreign, signal.SIGKILL)
