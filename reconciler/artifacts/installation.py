@@ -25,18 +25,26 @@ _OUTPUT_LIMIT_BYTES = 8 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class _Way:
-    """How one mode installs: the tool that a node needs, and the scripts."""
+    """How one mode installs: the tool that a node needs, the scripts, and what installing runs, in words."""
 
     tool: str
     install: str
     uninstall: str
+    runs: str
 
 
 _WAYS: Mapping[InstallMode, _Way] = {
-    InstallMode.MODPROBE_PATH: _Way("depmod", node_scripts.MODPROBE_PATH, node_scripts.UNINSTALL_MODPROBE_PATH),
-    InstallMode.MAKE_INSTALL: _Way("make", node_scripts.MAKE_INSTALL, node_scripts.UNINSTALL_MAKE),
-    InstallMode.DEB: _Way("dpkg", node_scripts.DEB, node_scripts.UNINSTALL_DEB),
-    InstallMode.RPM: _Way("rpm", node_scripts.RPM, node_scripts.UNINSTALL_RPM),
+    InstallMode.MODPROBE_PATH: _Way(
+        "depmod",
+        node_scripts.MODPROBE_PATH,
+        node_scripts.UNINSTALL_MODPROBE_PATH,
+        "copying {files} modules, then `depmod` over all modules of its kernel",
+    ),
+    InstallMode.MAKE_INSTALL: _Way(
+        "make", node_scripts.MAKE_INSTALL, node_scripts.UNINSTALL_MAKE, "`make install` in the tree, then `depmod`"
+    ),
+    InstallMode.DEB: _Way("dpkg", node_scripts.DEB, node_scripts.UNINSTALL_DEB, "`dpkg -i` of {files} packages"),
+    InstallMode.RPM: _Way("rpm", node_scripts.RPM, node_scripts.UNINSTALL_RPM, "`rpm -U` of {files} packages"),
 }
 _MAY_BE_FORGOTTEN = "`forget_installation` marks it as not installed, and leaves its files on the node"
 
@@ -116,6 +124,11 @@ def require_same_mode(mode: InstallMode, examined: Examined, node: str) -> None:
             node=node,
             hint="`artifact_uninstall` uninstalls it first",
         )
+
+
+def what_runs(mode: InstallMode, files: int) -> str:
+    """What installing so many files in this mode runs on a node."""
+    return _WAYS[mode].runs.format(files=files)
 
 
 async def install_on_node(

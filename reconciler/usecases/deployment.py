@@ -15,6 +15,7 @@ from reconciler.artifacts.installation import (
     require_same_mode,
     require_tool,
     uninstall_from_node,
+    what_runs,
 )
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
@@ -27,7 +28,7 @@ from reconciler.health.node_state import NodeState, not_running
 from reconciler.model.choices import InstallMode
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import InstallStatus, NodeInstall, NodeSync, SyncStatus, ToolError
-from reconciler.progress import Progress, no_progress
+from reconciler.progress import Progress, no_progress, said_meanwhile
 from reconciler.records.node_addresses import addresses
 from reconciler.records.stored_records import existing, select_nodes
 from reconciler.runtime import Runtime
@@ -104,6 +105,7 @@ class Deployment:
         payload = payload_of(entries, install_mode)
         targets = await self._running_targets(cluster, nodes)
         places = [NodePlace(each, base, artifact.artifact_id) for each in targets]
+        self._progress.report(f"examining {', '.join(of.node for of in targets)}")
         examined = dict(
             zip(places, await together(*(examine_node(self._runtime.ssh, of) for of in places)), strict=True)
         )
@@ -119,7 +121,11 @@ class Deployment:
                 self._runtime.ssh, place, install_mode, payload, examined[place], timeout_s=timeout_s
             )
 
-        per_node = await _on_each({place.address.node: partial(work, place) for place in places}, self._progress)
+        per_node = await _on_each(
+            {place.address.node: partial(work, place) for place in places},
+            self._progress,
+            what_runs(install_mode, len(payload)),
+        )
         status = InstallStatus(artifact_id=artifact.artifact_id, per_node=per_node)
         _require_all(status, {node: of.error for node, of in per_node.items()}, "was not installed")
         return status
@@ -139,7 +145,7 @@ class Deployment:
         targets = await self._running_targets(cluster, nodes)
         step = forget_installation if forget_only else partial(uninstall_from_node, timeout_s=timeout_s)
         work = {each.node: partial(step, self._runtime.ssh, each) for each in targets}
-        per_node = await _on_each(work, self._progress)
+        per_node = await _on_each(work, self._progress, "removing what is installed")
         status = InstallStatus(artifact_id=None, per_node=per_node)
         _require_all(status, {node: of.error for node, of in per_node.items()}, "was not uninstalled")
         return status
@@ -186,9 +192,10 @@ def down_nodes(cluster: str, down: Mapping[str, NodeState]) -> dict[str, NodeSyn
 
 
 async def _on_each(
-    work: Mapping[str, Callable[[], Awaitable[NodeInstall]]], progress: Progress
+    work: Mapping[str, Callable[[], Awaitable[NodeInstall]]], progress: Progress, what: str
 ) -> dict[str, NodeInstall]:
-    """Do the work on all nodes in parallel; an error becomes the outcome of its node."""
+    """Do the work on all nodes in parallel, and say what; an error becomes the outcome of its node."""
+    left = dict.fromkeys(work)
 
     async def one(node: str) -> NodeInstall:
         try:
@@ -198,10 +205,14 @@ async def _on_each(
             outcome = NodeInstall(
                 node_name=node, exit_code=None, installed_module_paths=(), depmod_output="", error=told
             )
+        del left[node]
         progress.report(f"{node}: {outcome.error.message if outcome.error else 'done'}")
         return outcome
 
-    return {outcome.node_name: outcome for outcome in await together(*map(one, work))}
+    progress.report(f"{', '.join(work)}: {what}")
+    async with said_meanwhile(lambda: f"{', '.join(left)}: {what}", progress):
+        outcomes = await together(*map(one, work))
+    return {outcome.node_name: outcome for outcome in outcomes}
 
 
 def _require_synced(examined: Mapping[NodePlace, Examined]) -> None:
