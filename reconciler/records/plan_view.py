@@ -143,9 +143,12 @@ class PlanView(Abridgeable):
     )
     summary: PlanSummary = Field(description="The plan in numbers.")
     patch: tuple[dict[str, Any], ...] = Field(
-        description="RFC 6902, from the observed document to the desired one; empty if nothing is done about it."
+        default=(),
+        description="RFC 6902, from the observed document to the desired one; empty if nothing is done about it.",
     )
-    record_patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, from the current record to the new one.")
+    record_patch: tuple[dict[str, Any], ...] = Field(
+        default=(), description="RFC 6902, from the current record to the new one."
+    )
     record_changes: tuple[str, ...] = Field(default=(), description="The same in words, as `history` shows it.")
 
 

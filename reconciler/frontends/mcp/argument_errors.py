@@ -15,6 +15,13 @@ from reconciler.frontends.mcp.stdio_messages import is_text
 
 _SHOWN_LENGTH = 60
 _MOST_SHOWN = 20
+_SPELLINGS = (
+    ("node", "node_name"),
+    ("topology", "topology_name"),
+    ("timeout_s", "ssh_timeout_s"),
+    ("fault_handle", "handle_id"),
+)
+"""Names of one and the same argument: a tool has one of them, and takes either."""
 
 
 class ArgumentsAsSent(FuncMetadata):
@@ -42,6 +49,15 @@ def _never_text(arguments: type[BaseModel]) -> frozenset[str]:
 def _takes_text(parameter: Mapping[str, Any]) -> bool:
     forms = [parameter, *parameter.get("anyOf", ())]
     return any(form.get("type") == "string" and not form.keys() & {"enum", "const"} for form in forms)
+
+
+def as_spelled(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, each under the name that this tool has for it."""
+    known, spelled = tool.parameters["properties"], dict(arguments)
+    for one, other in (*_SPELLINGS, *(pair[::-1] for pair in _SPELLINGS)):
+        if one in spelled and one not in known and other in known and other not in spelled:
+            spelled[other] = spelled.pop(one)
+    return spelled
 
 
 def argument_refusal(tool: Tool, arguments: dict[str, Any]) -> InvalidArgument | None:

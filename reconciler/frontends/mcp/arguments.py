@@ -17,6 +17,10 @@ TopologyName = Annotated[
     str,
     Field(min_length=1, max_length=255, description="Name of its file in `topology_dir`, without `.yaml`."),
 ]
+NamedTopology = Annotated[
+    Annotated[str, Field(min_length=1, max_length=255)] | None,
+    Field(description="Name of its file in `topology_dir`, without `.yaml`; not needed with `topology_yaml`."),
+]
 TopologyYaml = Annotated[
     str | None,
     Field(description="The topology itself, instead of that file."),

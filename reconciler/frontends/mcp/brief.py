@@ -14,6 +14,7 @@ from reconciler.model.faults import NetFaultInfo
 from reconciler.model.kernel_log import DmesgLine, KernelEvent
 from reconciler.model.results import ArtifactDiff, ClusterStatus, ExecResult, NodeStatus
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
+from reconciler.records.plan_view import PlanView
 
 OF_THE_CONTRACT: dict[str, frozenset[str]] = {
     "ToolError": frozenset({"node"}),
@@ -30,6 +31,7 @@ _SAID_ELSEWHERE: dict[type[BaseModel], frozenset[str]] = {
     DmesgLine: frozenset({"sequence"}),
     KernelEvent: frozenset({"sequence"}),
     ArtifactDiff: frozenset({"changed_others", "added_others", "removed_others"}),  # counted in `other_changes`
+    PlanView: frozenset({"patch", "record_patch"}),  # in `actions` and `record_changes`
 }
 _BAD_WHEN_TRUE = frozenset({ConditionType.DRIFTED})
 _COUNTS = ("omitted", "_omitted_bytes", "_truncated")

@@ -20,7 +20,7 @@ from pydantic_core import to_json
 from reconciler import __version__
 from reconciler.errors import ClusterError, error_to_answer
 from reconciler.frontends.mcp.answer_limits import Extent, abridged
-from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, argument_refusal
+from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent, argument_refusal, as_spelled
 from reconciler.frontends.mcp.asking_first import Questions
 from reconciler.frontends.mcp.backend import Backend, lifespan
 from reconciler.frontends.mcp.brief import brief, without_empty_counts, without_modules
@@ -83,6 +83,7 @@ class ClusterServer(ReadingServer):
             why = self._mode.refusal(_DEFINITIONS[name]) if name in _DEFINITIONS else None
             raise MCPError(INVALID_PARAMS, f"Tool {name} is switched off: {why}" if why else f"Unknown tool: {name}")
         _offered_now.set(self._offered)
+        arguments = as_spelled(self._offered[name], arguments)
         if error := argument_refusal(self._offered[name], arguments):
             return _failed(error, name, arguments)
         try:

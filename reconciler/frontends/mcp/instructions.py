@@ -48,6 +48,10 @@ still hold what is known.
 - LIBVIRT_UNAVAILABLE: tell your user that libvirtd does not answer, and what host_doctor says; the tools work again
   once it does.
 
+`node` and `node_name`, `topology` and `topology_name`, `timeout_s` and `ssh_timeout_s`, `fault_handle` and `handle_id`
+mean the same, and every tool takes either. cluster_plan, cluster_apply and cluster_define need no name with
+topology_yaml.
+
 A command's non-zero exit code is a result, not an error. Times are seconds. `nodes` is a name, names separated by
 commas, or a list; "all", an empty list or nothing means every node. null means the same as leaving an argument out.
 An answer has no fields that are null or empty by default, and no conditions that are as they should be;

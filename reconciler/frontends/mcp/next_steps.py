@@ -11,6 +11,7 @@ Arguments = Mapping[str, Any]
 
 _CORRECT = "correct what the message names, then call it again"
 _EVERYTHING_READS = "cluster_status({cluster_name})"
+_WHEN_FAULTS_ENDED = "cluster_events({cluster_name}) shows when faults expired or were healed"
 _AFTER_ERRORS = {
     ErrorCode.TOPOLOGY_NOT_FOUND: "topology_list()",
     ErrorCode.CLUSTER_NOT_FOUND: "cluster_list()",
@@ -198,7 +199,7 @@ def _after_fault(result: Any, known: Arguments) -> str:
 
 
 def _after_faults(result: Any, known: Arguments) -> str:
-    return "net_heal_all({cluster_name}) ends them" if result else _EVERYTHING_READS
+    return "net_heal_all({cluster_name}) ends them" if result else _WHEN_FAULTS_ENDED
 
 
 def _after_doctor(result: Any, known: Arguments) -> str:

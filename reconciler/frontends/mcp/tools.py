@@ -25,6 +25,7 @@ from reconciler.frontends.mcp.arguments import (
     Command,
     CommandTimeout,
     Environment,
+    NamedTopology,
     NodeName,
     Nodes,
     PlanHash,
@@ -33,7 +34,6 @@ from reconciler.frontends.mcp.arguments import (
     StandardInput,
     Start,
     StopModeName,
-    TopologyName,
     TopologyYaml,
     WaitForSsh,
 )
@@ -61,7 +61,7 @@ async def cluster_list(call: Call) -> ToolResult[list[ClusterSummary]]:
 
 
 async def cluster_plan(
-    call: Call, topology: TopologyName, start: Start = True, topology_yaml: TopologyYaml = None
+    call: Call, topology: NamedTopology = None, start: Start = True, topology_yaml: TopologyYaml = None
 ) -> ToolResult[PlanView]:
     """Show what `cluster_apply` of a topology would do now, with a reason and a cost for each action.
 
@@ -76,7 +76,7 @@ async def cluster_plan(
 
 
 async def cluster_define(
-    call: Call, topology_name: TopologyName, topology_yaml: TopologyYaml = None
+    call: Call, topology_name: NamedTopology = None, topology_yaml: TopologyYaml = None
 ) -> ToolResult[ClusterStatus]:
     """Create the networks, disks and domains of a topology, or update them after an edit. Boots nothing.
 
@@ -87,7 +87,7 @@ async def cluster_define(
 
 async def cluster_apply(
     call: Call,
-    topology: TopologyName,
+    topology: NamedTopology = None,
     start: Start = True,
     wait_for_ssh: WaitForSsh = True,
     allow_restart: AllowRestart = False,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from reconciler.desired.topology_text import GivenTopology, TopologyText, text_bytes
 from reconciler.desired.topology_text import TopologyName as Named
+from reconciler.errors import InvalidArgument
 from reconciler.frontends.mcp.arguments import TopologyName
 from reconciler.frontends.mcp.backend import Call, ask
 from reconciler.frontends.mcp.tool_definition import LOOKS, TAKES_AWAY, ToolDefinition
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
     from reconciler.usecases.application import UseCases
 
 
-def given(use: "UseCases", name: str, text: str | None) -> GivenTopology:
-    """The topology that a call names or holds."""
-    if text is None:
-        return Named(name)
-    return TopologyText(name, text_bytes(text), use.runtime.settings.topology_dir)
+def given(use: "UseCases", name: str | None, text: str | None) -> GivenTopology:
+    """The topology that a call names or holds. Raises `InvalidArgument` if it does neither."""
+    if text is not None:
+        return TopologyText(name or "topology_yaml", text_bytes(text), use.runtime.settings.topology_dir)
+    if name is None:
+        raise InvalidArgument("no topology was given", hint="pass `topology`, a name, or `topology_yaml`, the text")
+    return Named(name)
 
 
 async def topology_list(call: Call) -> ToolResult[list[TopologySummary]]:

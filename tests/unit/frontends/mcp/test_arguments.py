@@ -164,3 +164,22 @@ def _sample(parameter: dict[str, Any]) -> Any:
 async def test_a_tool_that_needs_no_argument_ignores_what_a_client_makes_up(tool: str, agent: Agent) -> None:
     for arguments in ({"random_string": "x"}, {"_": None}, {"all": True, "args": []}):
         assert (await agent.call(tool, **arguments))["success"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "code"),
+    [
+        ("node_exec", {"cluster_name": "lab", "node": "a", "command": "true"}, "CLUSTER_NOT_FOUND"),
+        ("node_crash", {"cluster_name": "lab", "node_name": "a"}, "CLUSTER_NOT_FOUND"),
+        ("cluster_start", {"cluster_name": "lab", "timeout_s": 5}, "CLUSTER_NOT_FOUND"),
+        ("net_heal", {"cluster_name": "lab", "handle_id": "f-1"}, "CLUSTER_NOT_FOUND"),
+        ("cluster_define", {"topology": "lab"}, "TOPOLOGY_NOT_FOUND"),
+        ("cluster_plan", {"topology_name": "lab"}, "TOPOLOGY_NOT_FOUND"),
+        ("cluster_plan", {}, "INVALID_ARGUMENT"),
+        ("node_crash", {"cluster_name": "lab", "node": "a", "node_name": "b"}, "INVALID_ARGUMENT"),
+    ],
+)
+async def test_an_argument_may_have_either_of_its_two_names(
+    tool: str, arguments: dict[str, Any], code: str, agent: Agent
+) -> None:
+    assert (await agent.call(tool, **arguments))["error"]["code"] == code

@@ -8,7 +8,7 @@ from mcp import Client
 from reconciler.frontends.mcp.cluster_server import ClusterServer
 
 CONTRACT: dict[str, dict[str, Any]] = {
-    "cluster_define": {"topology_name": ...},
+    "cluster_define": {"topology_name": None},  # since it takes a topology's text instead
     "cluster_start": {"cluster_name": ..., "wait_for_ssh": True, "ssh_timeout_s": 120},
     "cluster_stop": {"cluster_name": ..., "mode": "shutdown", "timeout_s": 60},
     "cluster_destroy": {"cluster_name": ..., "remove_overlays": False},
