@@ -103,10 +103,12 @@ class ImageNotFound(ClusterError):
     code = ErrorCode.IMAGE_NOT_FOUND
 
 
-class ImageUnderWay(ImageNotFound):
+class ImageUnderWay(ClusterError):
     """A base image is being fetched from another host; a command that waits for the cluster waits for it."""
 
+    code = ErrorCode.IMAGE_UNDER_WAY
     terminal = False
+    recoverable = True
 
 
 class SnapshotNotFound(ClusterError):
@@ -196,9 +198,10 @@ class ConfigurationInvalid(ClusterError):
 
 
 class HostCapabilityMissing(ClusterError):
-    """The host's kernel, tools or file system cannot do what is asked; the hint names the remedy."""
+    """The host's kernel, tools or file system cannot do what is asked until the remedy in the message is applied."""
 
     code = ErrorCode.HOST_CAPABILITY_MISSING
+    recoverable = True
 
 
 class LibvirtUnavailable(ClusterError):

@@ -12,7 +12,14 @@ from reconciler.model.document import ClusterDocument, Domain, Halt, Network, Po
 from reconciler.model.faults import NetFaultInfo
 from reconciler.model.plan import Action, HealLinks, Plan, SetLinks
 from reconciler.model.record import ClusterRecord, WantedPower
-from reconciler.model.status import Condition, ConditionStatus, ConditionType, Obstacle, RecordStatus
+from reconciler.model.status import (
+    Condition,
+    ConditionStatus,
+    ConditionType,
+    Obstacle,
+    RecordStatus,
+    obstacles_in_words,
+)
 from reconciler.plan.document_queries import is_running
 from reconciler.plan.drift_filter import Drift
 from reconciler.store.merged_status import NOT_OBSERVED
@@ -77,7 +84,7 @@ def status_of_look(
     status = status_after(record, observed, drift.todo, _still_due(drift.todo, before), before, now, drift.reported)
     fresh = {of.type: of for of in status.conditions}
     if drifted and not drift.reported:
-        said = "; ".join([describe_drift(drift.todo.actions), *(of.message for of in drift.todo.obstacles)]).strip("; ")
+        said = "; ".join(filter(None, [describe_drift(drift.todo.actions), obstacles_in_words(drift.todo.obstacles)]))
         verdict = _verdict(ConditionType.DRIFTED, True, "Found", said)
         fresh[ConditionType.DRIFTED] = _with_transition(verdict, before, now)
     earlier = before.conditions if before else ()
@@ -96,7 +103,7 @@ def status_of_failed_round(
     record: ClusterRecord, obstacle: Obstacle, before: RecordStatus | None, now: datetime
 ) -> RecordStatus:
     """The status of a round that could not observe the host: everything is Unknown, and nothing was done."""
-    fetching = obstacle.code is ErrorCode.IMAGE_NOT_FOUND and not obstacle.terminal
+    fetching = obstacle.code is ErrorCode.IMAGE_UNDER_WAY
     reason = "FetchingImage" if fetching else NOT_OBSERVED
     verdicts = [
         Condition(
@@ -229,7 +236,7 @@ def _with_cause(observed: ClusterDocument, node: str) -> str:
 
 def _upkeep_done(put_off: Mapping[str, Obstacle]) -> Condition:
     if put_off:
-        return _verdict(ConditionType.UPKEEP_DONE, False, "PutOff", "; ".join(of.message for of in put_off.values()))
+        return _verdict(ConditionType.UPKEEP_DONE, False, "PutOff", obstacles_in_words(put_off.values()))
     return _verdict(ConditionType.UPKEEP_DONE, True, "NothingPutOff", "")
 
 
@@ -256,7 +263,7 @@ def _why_obstructed(plan: Plan, obstacles: tuple[Obstacle, ...]) -> str:
 def _ready(record: ClusterRecord, plan: Plan, obstacles: tuple[Obstacle, ...], reported: Sequence[Action]) -> Condition:
     if obstacles:
         reason = _why_obstructed(plan, obstacles)
-        return _verdict(ConditionType.READY, False, reason, "; ".join(obstacle.message for obstacle in obstacles))
+        return _verdict(ConditionType.READY, False, reason, obstacles_in_words(obstacles))
     if not plan.converged:
         count = len(plan.actions)
         told = f"{count} action{'s' if count > 1 else ''} pending"

@@ -23,7 +23,7 @@ from reconciler.errors import ClusterError, ClusterNotFound, Conflict, Obstructe
 from reconciler.model.action_names import action_name
 from reconciler.model.plan import Plan
 from reconciler.model.record import ClusterRecord
-from reconciler.model.status import Obstacle, RecordStatus
+from reconciler.model.status import Obstacle, RecordStatus, obstacles_in_words
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import ChangeWaiter, Store
@@ -352,9 +352,7 @@ def as_error(obstacles: Sequence[Obstacle]) -> ClusterError:
         return Obstructed(only.code, only.message, node=only.node, terminal=only.terminal)
     return Obstructed(
         codes.pop() if len(codes) == 1 else ErrorCode.PARTIAL_FAILURE,
-        "; ".join(
-            f"{obstacle.node}: {obstacle.message}" if obstacle.node else obstacle.message for obstacle in obstacles
-        ),
+        obstacles_in_words(obstacles),
         node=None,
         terminal=any(obstacle.terminal for obstacle in obstacles),
     )

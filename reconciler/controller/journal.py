@@ -86,7 +86,8 @@ class EventJournal:
             ends = old[handle]
             over = ends is not None and ends <= datetime.now(UTC)
             kind = EventKind.FAULT_EXPIRED if over else EventKind.FAULT_HEALED
-            self._add(kind, "it expired" if over else "healed", subject=handle, caused=False)
+            how = f"it expired at {_moment(ends)}" if ends is not None and over else "healed"
+            self._add(kind, how, subject=handle, caused=False)
 
     def _add(
         self, kind: EventKind, message: str, *, node: str | None = None, subject: str, caused: bool = True
@@ -123,7 +124,11 @@ class EventJournal:
 
 
 def _until(ends: datetime | None) -> str:
-    return "in force" if ends is None else f"active until {ends:%Y-%m-%d %H:%M:%S}Z"
+    return "in force" if ends is None else f"active until {_moment(ends)}"
+
+
+def _moment(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M:%S}Z"
 
 
 def _changed_conditions(before: RecordStatus | None, after: RecordStatus) -> Iterator[tuple[str, str]]:

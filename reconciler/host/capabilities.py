@@ -38,4 +38,5 @@ class Capabilities:
 def missing(feature: Feature, complaint: str, *, node: str | None = None) -> HostCapabilityMissing:
     """The error for a feature that does not work, naming its module."""
     message = f"{feature.needed_for} need {feature.name} (kernel module {feature.module}): {complaint}"
-    return HostCapabilityMissing(message, node=node, hint=feature_remedy(feature))
+    remedies = (f"{feature_remedy(feature)}; then the same call works", feature.otherwise)
+    return HostCapabilityMissing(message, node=node, hint="; ".join(filter(None, remedies)))

@@ -41,7 +41,7 @@ COMMIT
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A kernel feature, the module that provides it, what needs it, and a command that uses it."""
+    """A kernel feature, the module that provides it, what needs it, a command that uses it, and what works without."""
 
     name: str
     module: str
@@ -50,6 +50,7 @@ class Feature:
     package: str
     arguments: Sequence[str]
     stdin: bytes = b""
+    otherwise: str = ""
 
 
 NETEM = Feature(
@@ -59,6 +60,7 @@ NETEM = Feature(
     "tc",
     "iproute2",
     ("qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"),
+    otherwise="rate limits (`rate_kbit`) and partitions work without it",
 )
 NFT_BRIDGE = Feature("nft bridge", "nf_tables", "network partitions", "nft", "nftables", ("-f", "-"), _BRIDGE_TABLE)
 VXLAN = Feature(

@@ -1,5 +1,6 @@
 """What a controller reports about a cluster after each round: Kubernetes-style conditions beside the generation."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from pydantic import ConfigDict, Field
@@ -58,6 +59,14 @@ class Obstacle(Frozen):
         description="Whether trying again, or reverting, can help.",
         default_factory=lambda known: is_recoverable(known["code"]),
     )
+
+
+def obstacles_in_words(obstacles: Iterable[Obstacle]) -> str:
+    """What the obstacles are, each once, after the nodes that have it."""
+    nodes: dict[str, list[str]] = {}
+    for of in obstacles:
+        nodes.setdefault(of.message, []).extend([of.node] if of.node else [])
+    return "; ".join(f"{', '.join(names)}: {message}" if names else message for message, names in nodes.items())
 
 
 class NodeReport(Frozen):

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from reconciler.errors import ClusterNotFound, InvalidArgument, StoreUnavailable
 from reconciler.model.document import ClusterDocument, Domain, Layer, Mark, Snapshot, Unknown
 from reconciler.model.record import UNSIGNED, ClusterRecord, ClusterSpec, Deletion, NetworkSpec, SshSpec
+from reconciler.model.status import obstacles_in_words
 from reconciler.model.topology import Forward
 from reconciler.records import adoption
 from reconciler.runtime import Runtime
@@ -142,7 +143,7 @@ async def whose_marks(runtime: Runtime, cluster: str) -> tuple[str, Mapping[str,
     observed = (await runtime.looks.compare(bare)).observed
     ours = adoption.taking_over(adoption.by_marks_alone(bare), observed, of=runtime.settings.state_dir.absolute())
     found = await runtime.looks.compare(ours, observed)
-    told = "; ".join(of.message for of in found.plan.obstacles) if found.plan.foreign else ""
+    told = obstacles_in_words(found.plan.obstacles) if found.plan.foreign else ""
     return told, found.desired.marks
 
 

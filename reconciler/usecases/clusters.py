@@ -18,6 +18,7 @@ from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument, Power, PowerState
 from reconciler.model.record import ClusterRecord, ClusterSpec, WantedPower
 from reconciler.model.results import ClusterStatus, NodeStatus
+from reconciler.model.status import obstacles_in_words
 from reconciler.progress import Progress, no_progress
 from reconciler.records import adoption, fault_changes, record_changes
 from reconciler.records.approval import NOTHING_AGREED, Approval
@@ -190,7 +191,7 @@ class Clusters:
         bare = adoption.by_marks_alone(record)
         after = adoption.taking_over(bare, found.observed, of=None if take_over else state_dir)
         if (still := await looks.compare(after, found.observed)).plan.foreign:
-            told = "; ".join(of.message for of in still.plan.obstacles)
+            told = obstacles_in_words(still.plan.obstacles)
             raise Conflict(told, hint="pass `take_over` to destroy it anyway")
         return after
 

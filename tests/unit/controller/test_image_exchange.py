@@ -210,6 +210,6 @@ async def test_a_host_whose_port_is_taken_gives_no_images_and_does_the_rest(host
         assert (second.port, giver.exchange.port) == (0, giver.settings.host_image_port)
 
 
-def test_an_image_under_way_is_an_image_that_is_not_there_yet() -> None:
-    assert ImageUnderWay("x").code is ErrorCode.IMAGE_NOT_FOUND
-    assert not ImageUnderWay("x").terminal
+def test_an_image_under_way_is_waited_for_and_worth_another_call() -> None:
+    assert ImageUnderWay("x").code is ErrorCode.IMAGE_UNDER_WAY
+    assert (ImageUnderWay("x").terminal, ImageUnderWay("x").recoverable) == (False, True)

@@ -434,7 +434,7 @@ class TestOneErrorForAll:
 
     def test_several_of_one_kind_keep_their_code_and_name_their_nodes(self) -> None:
         error = as_error([TERMINAL, TERMINAL.model_copy(update={"node": "beta"})])
-        assert (error.code, error.node, error.message) == (ErrorCode.CONFLICT, None, "alpha: not ours; beta: not ours")
+        assert (error.code, error.node, error.message) == (ErrorCode.CONFLICT, None, "alpha, beta: not ours")
 
     def test_several_kinds_are_a_partial_failure(self) -> None:
         error = as_error([TERMINAL, PASSING])
