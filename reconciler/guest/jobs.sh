@@ -161,6 +161,7 @@ stop() {
     done
     if is_alive "$job"; then signal_group "$number" KILL; fi
     while is_alive "$job"; do sleep 0.05; done
+    # shellcheck disable=SC2154  # set by signal_group
     for left in $refused; do
       if started "$left"; then fail "the job has ended, except process $left, which only its user or root can end"; fi
     done
