@@ -15,6 +15,24 @@ def guests_conditions(record: ClusterRecord, nodes: Sequence[NodeStatus]) -> tup
     return tuple(cluster_condition(record, nodes, kind) for kind in _WHERE_ALL_ARE) if nodes else ()
 
 
+def with_guests(of_host: Sequence[Condition], of_guests: Sequence[Condition]) -> tuple[Condition, ...]:
+    """All conditions of a cluster: it is not Ready while one of its kernels is not healthy."""
+    kernels = next((of for of in of_guests if of.type is ConditionType.KERNEL_HEALTHY), None)
+    return (*(_with_kernels(of, kernels) if kernels else of for of in of_host), *of_guests)
+
+
+def _with_kernels(condition: Condition, kernels: Condition) -> Condition:
+    """Ready with what the kernels say; any other condition as it is."""
+    settled = condition.type is ConditionType.READY and condition.status is ConditionStatus.TRUE
+    if not settled or kernels.status is ConditionStatus.UNKNOWN:
+        return condition
+    since = max(condition, kernels, key=lambda of: of.last_transition)
+    if kernels.status is ConditionStatus.TRUE:
+        return condition.model_copy(update={"last_transition": since.last_transition})
+    sick = _told(since, ConditionStatus.FALSE, "KernelUnhealthy", kernels.message)
+    return sick.model_copy(update={"type": ConditionType.READY})
+
+
 def cluster_condition(record: ClusterRecord, nodes: Sequence[NodeStatus], kind: ConditionType) -> Condition:
     """The condition of all nodes that run or should run: the worst one counts, and its message names those nodes.
 

@@ -13,7 +13,7 @@ from reconciler.faults.combine import wanted_at
 from reconciler.faults.kinds import pulled_by
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pooled_connections import NoLogin
-from reconciler.health.cluster_conditions import guests_conditions
+from reconciler.health.cluster_conditions import guests_conditions, with_guests
 from reconciler.health.no_login import Quiet, quiet
 from reconciler.health.node_failures import causes_by_node
 from reconciler.health.node_probe import Probe, console_state, probe, silent_state
@@ -309,7 +309,7 @@ def _status_of(record: ClusterRecord, look: Look, nodes: tuple[NodeStatus, ...])
         nodes=nodes,
         generation=look.record.generation,
         observed_generation=look.status.observed_generation,
-        conditions=(*look.status.conditions, *guests_conditions(record, nodes)),
+        conditions=with_guests(look.status.conditions, guests_conditions(record, nodes)),
         faults_in_force=tuple(of.handle_id for of in wanted_at(look.record.faults.values(), datetime.now(UTC))),
     )
 

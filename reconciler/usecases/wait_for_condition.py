@@ -1,6 +1,7 @@
 """Waits until a cluster has a condition, without changing anything."""
 
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from reconciler.errors import InvalidArgument, OperationTimeout
@@ -68,7 +69,9 @@ async def _wait_until_said(
     while True:
         await existing(runtime.store, cluster)
         look = await runtime.looks.look(cluster)
-        found = next((of for of in look.status.conditions if of.type is wanted[0]), None) if look else None
+        found = _of_type(wanted[0], look.status.conditions) if look else None
+        if look and found and found.type is ConditionType.READY and found.status is ConditionStatus.TRUE:
+            found = _of_type(wanted[0], (await Inspection(runtime).status(cluster, look)).conditions)
         if found is not None and found.status is wanted[1]:
             return found
         await _pause(changes, until_s, _otherwise(cluster, wanted[0], found))
@@ -80,11 +83,14 @@ async def _wait_for_kernels(
     """The condition of the nodes' kernels; asks every node."""
     changes = await runtime.store.watch()
     while True:
-        status = await Inspection(runtime).status(cluster)
-        found = next(of for of in status.conditions if of.type is wanted[0])
-        if found.status is wanted[1]:
+        found = _of_type(wanted[0], (await Inspection(runtime).status(cluster)).conditions)
+        if found is not None and found.status is wanted[1]:
             return found
         await _pause(changes, until_s, _otherwise(cluster, wanted[0], found))
+
+
+def _of_type(kind: ConditionType, conditions: Iterable[Condition]) -> Condition | None:
+    return next((of for of in conditions if of.type is kind), None)
 
 
 def _otherwise(cluster: str, kind: ConditionType, found: Condition | None) -> str:
