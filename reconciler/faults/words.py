@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from reconciler.model.choices import Distribution
-from reconciler.model.faults import Groups, Grudge, ImpairRequest, PartitionFault
+from reconciler.model.choices import Direction, Distribution
+from reconciler.model.faults import Groups, Grudge, ImpairRequest, PartitionFault, WantedFault
 from reconciler.model.links import Impairment
 
 _CONTRACT_NAMES = {
@@ -14,6 +14,7 @@ _CONTRACT_NAMES = {
     "corrupt_pct": "corrupt_pct",
     "reorder_pct": "reorder_pct",
 }
+_ARROWS = {Direction.TO: "→", Direction.FROM: "←", Direction.BOTH: "↔"}
 _WORDS = {
     "loss_pct": "loses {:g} %",
     "duplicate_pct": "duplicates {:g} %",
@@ -36,6 +37,15 @@ def sides_in_words(fault: PartitionFault) -> str:
 
 def _others(group: Collection[str], grudge: Grudge) -> tuple[str, ...]:
     return tuple(sorted(grudge.keys() - set(group)))
+
+
+def fault_in_words(fault: WantedFault) -> str:
+    """A fault as one line: the sides of a partition, or what an impairment does to which packets."""
+    if isinstance(fault, PartitionFault):
+        return sides_in_words(fault)
+    request = fault.request
+    targets = "all" if request.targets is None else ",".join(request.targets)
+    return f"{request.source} {_ARROWS[request.direction]} {targets}: {impairment_in_words(request.impairment)}"
 
 
 def impairment_in_words(impairment: Impairment) -> str:

@@ -26,6 +26,9 @@ OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
 _LEAST_S = 0.1
 """The time reserved for reading the log, however long the login took: the node has answered by then."""
 
+NO_SIGN_OF_LIFE = "NoSignOfLife"
+"""The reason of a condition: a node that runs has shown nothing of it for a minute."""
+
 _OVERWRITTEN = "LogOverwritten"
 
 
@@ -74,7 +77,7 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
 
 def silent_state(found: Quiet) -> KernelState:
     """The condition of a kernel that has shown nothing yet: its console only shows an earlier run."""
-    return KernelState(_condition(ConditionStatus.UNKNOWN, "NoSignOfLife", found.told, found.since))
+    return KernelState(_condition(ConditionStatus.UNKNOWN, NO_SIGN_OF_LIFE, found.told, found.since))
 
 
 async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> VitalsAnswer:

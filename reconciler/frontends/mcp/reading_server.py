@@ -27,7 +27,6 @@ from mcp_types import (
 from reconciler.frontends.mcp.backend import Backend, look
 from reconciler.frontends.mcp.prompts import PROMPTS, prompt_text
 from reconciler.frontends.mcp.resources import (
-    JSON,
     RESOURCES,
     completion,
     content_of,
@@ -73,7 +72,7 @@ class ReadingServer(MCPServer[Backend]):
         answer = await look(backend, f"read:{reader.tool}", lambda use: reader.read(use, names))
         if answer.error is not None:
             raise ResourceError(f"{answer.error.code}: {answer.error.message}")
-        return [ReadResourceContents(content=await content_of(answer), mime_type=JSON)]
+        return [ReadResourceContents(content=await content_of(answer), mime_type=reader.mime_type)]
 
     async def list_prompts(self) -> list[Prompt]:
         """The prompts."""

@@ -50,6 +50,13 @@ async def _events(use: UseCases, said: Mapping[str, str]) -> Any:
     return await events_of(use.runtime, said["cluster"], after=0)
 
 
+async def _graph(use: UseCases, said: Mapping[str, str]) -> str:
+    from reconciler.drawing.graph_svg import render_svg  # noqa: PLC0415
+    from reconciler.usecases.cluster_graph import cluster_graph  # noqa: PLC0415
+
+    return render_svg(await cluster_graph(use.runtime, said["cluster"]))
+
+
 async def _faults(use: UseCases, said: Mapping[str, str]) -> Any:
     return await use.faults.listing(said["cluster"])
 
@@ -60,12 +67,16 @@ async def _console(use: UseCases, said: Mapping[str, str]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class ResourceReader:
-    """How a resource is read, and the tool that answers the same: where that is switched off, so is the resource."""
+    """How a resource is read, and the tool that answers the same: where that is switched off, so is the resource.
+
+    What is read is the result of a use case, shown as JSON, or text of another type.
+    """
 
     title: str
     tool: str
     read: Read
     view: View
+    mime_type: str = JSON
 
 
 _ALL = ResourceReader("Clusters", "cluster_list", _clusters, View.CLUSTERS)
@@ -75,6 +86,9 @@ _READERS = {
     "plan": ResourceReader("What an apply of the topology of that name would do", "cluster_plan", _plan, View.PLAN),
     "events": ResourceReader("What happened in a cluster", "cluster_events", _events, View.EVENTS),
     "faults": ResourceReader("Network faults of a cluster", "net_fault_list", _faults, View.FAULTS),
+    "graph.svg": ResourceReader(
+        "Picture of a cluster: power, health, faults on links", "cluster_status", _graph, View.STATUS, "image/svg+xml"
+    ),
     "console/{node}": ResourceReader("End of a node's serial console", "node_console", _console, View.CONSOLE),
 }
 
@@ -88,7 +102,7 @@ def templates(offered: Container[str]) -> list[ResourceTemplate]:
             name=name.partition("/")[0],
             title=reader.title,
             uri_template=f"{ROOT}/{{cluster}}/{name}",
-            mime_type=JSON,
+            mime_type=reader.mime_type,
         )
         for name, reader in _READERS.items()
         if reader.tool in offered
@@ -122,7 +136,7 @@ def reader_of(uri: str) -> tuple[ResourceReader, dict[str, str]] | None:
 
 async def content_of(answer: ToolResult[Any]) -> str:
     """The answer of a resource as text."""
-    return await asyncio.to_thread(_content_of, answer)
+    return answer.result if isinstance(answer.result, str) else await asyncio.to_thread(_content_of, answer)
 
 
 def _content_of(answer: ToolResult[Any]) -> str:

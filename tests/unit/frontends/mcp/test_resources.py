@@ -29,6 +29,7 @@ async def test_what_a_tool_answers_can_be_read(configuration: dict[str, str], mo
         assert await read(client, "vmcluster://clusters/lab/events") == []
         for uri, why in (
             ("vmcluster://clusters/lab/status", "LIBVIRT_UNAVAILABLE"),
+            ("vmcluster://clusters/lab/graph.svg", "LIBVIRT_UNAVAILABLE"),
             ("vmcluster://clusters/none/faults", "CLUSTER_NOT_FOUND"),
             ("vmcluster://clusters/lab/console/none", "NODE_NOT_FOUND"),
             ("vmcluster://clusters/lab/nothing", "Unknown resource"),
@@ -57,7 +58,7 @@ async def test_names_are_completed(configuration: dict[str, str]) -> None:
 async def test_a_resource_goes_with_its_tool(configuration: dict[str, str]) -> None:
     async with Client(ClusterServer(Mode(toolsets=frozenset({Toolset.FAULT}))), cache=None) as client:
         found = (await client.list_resource_templates()).resource_templates
-        assert {of.name for of in found} == {"status", "faults"}
+        assert {of.name for of in found} == {"status", "graph.svg", "faults"}
         with pytest.raises(Exception, match="Unknown resource"):
             await client.read_resource("vmcluster://clusters/lab/events")
 

@@ -1,0 +1,1 @@
+"""Draws graphs of clusters: as text, SVG, Mermaid and DOT. Pure."""
