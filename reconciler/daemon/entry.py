@@ -10,7 +10,7 @@ from reconciler.controller.round_results import RoundResult
 from reconciler.daemon.host_reports import keep_reported
 from reconciler.daemon.metrics import Metrics, served
 from reconciler.daemon.round_loop import OnRound
-from reconciler.daemon.service import Scope, Service, take
+from reconciler.daemon.service import SERVICE, Scope, Service, take
 from reconciler.daemon.service_manager import ServiceManager
 from reconciler.errors import StoreUnavailable
 from reconciler.records.stored_records import require_cluster_name
@@ -18,7 +18,6 @@ from reconciler.runtime import Runtime
 
 log = structlog.get_logger(__name__)
 
-_PURPOSE = "vmcluster watch"
 _MOST_CLUSTERS_NAMED = 5
 
 
@@ -40,12 +39,12 @@ async def run_service(
             metrics = Metrics()
             observers.append(metrics.on_round)
             await stack.enter_async_context(served(metrics, metrics_port))
-        lease = runtime.lease(_PURPOSE)
+        lease = runtime.lease(SERVICE)
         service = Service(
             runtime.store,
             runtime.rounds,
             lease,
-            runtime.host_lease(_PURPOSE),
+            runtime.host_lease(SERVICE),
             runtime.libvirt.connection,
             scope,
             observers,

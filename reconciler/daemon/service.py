@@ -22,11 +22,16 @@ from reconciler.store.protocol import Demand, Store
 
 log = structlog.get_logger(__name__)
 
+SERVICE = "vmcluster watch"
+"""What holders of the lease say they are."""
+
 LEASE_REMINDER_S = 30.0
 _LEASE_POLL_S = 0.1
 
 _LONGEST_STORE_DELAY_S = 5.0
 _LONGEST_RECONNECT_S = 2.0
+_SHORTEST_RESYNC = 0.8
+"""Of the time between two looks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +191,9 @@ class Service:
         raise await self._defects.get()
 
     async def _resync(self) -> None:
+        """Wake all clusters again and again, but not at the same time as the hosts that were started with this one."""
         while True:
-            await asyncio.sleep(self._scope.resync_s)
+            await asyncio.sleep(self._scope.resync_s * self._chance.uniform(_SHORTEST_RESYNC, 1.0))
             self._wake_all()
 
     def _wake_all(self) -> None:

@@ -70,6 +70,7 @@ class EtcdStore:
         self._demands = EtcdDemandWatch(self._etcd, self.own_host)
         self._identity: str | None = None
         self._last: dict[str, tuple[int, ClusterRecord]] = {}
+        self._tokens: dict[str, tuple[int, dict[int, str]]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,7 +111,7 @@ class EtcdStore:
             return RecordChange(REMOVAL, None, None) if found.generation else None
 
         await self._change(cluster_name, actor, decide)
-        self._last.pop(cluster_name, None)
+        self._forget_read(cluster_name)
         await self._history.drop_of_gone()
 
     async def discard_damaged(self, cluster_name: str, *, actor: str) -> Damage | None:
@@ -142,9 +143,7 @@ class EtcdStore:
 
     async def lineage(self, cluster_name: str, found: Collection[Origin]) -> Lineage:
         identity = await self.identity()
-        tokens = await self._history.tokens(
-            cluster_name, sorted({of.generation for of in found if of.store == identity})
-        )
+        tokens = await self._tokens_before(cluster_name, {of.generation for of in found if of.store == identity})
         known = frozenset(of for of in found if of.store == identity and tokens.get(of.generation) == of.token)
         return Lineage(identity, known, self._place)
 
@@ -276,13 +275,27 @@ class EtcdStore:
     def _record(self, name: str, head: Any, stored: Any) -> ClusterRecord | None:
         """The record as it was read; the same revision is not taken apart twice."""
         if not head.kvs:
-            self._last.pop(name, None)
+            self._forget_read(name)
             return None
         revision = stored.kvs[0].mod_revision if stored.kvs else 0
         last = self._last.get(name)
         if last is None or last[0] != revision:
             last = self._last[name] = (revision, record_of(name, stored_in(name, head, stored)))
         return last[1]
+
+    def _forget_read(self, name: str) -> None:
+        self._last.pop(name, None)
+        self._tokens.pop(name, None)
+
+    async def _tokens_before(self, name: str, generations: Set[int]) -> dict[int, str]:
+        """The tokens of earlier generations; those before the same revision of a record are not read twice."""
+        revision = self._last[name][0] if name in self._last else 0
+        at, known = self._tokens.get(name, (0, {}))
+        known = known if at == revision else {}
+        known = known | await self._history.tokens(name, sorted(generations - known.keys()))
+        if revision:
+            self._tokens[name] = (revision, known)
+        return known
 
     async def _change(self, name: str, actor: str, decide: Callable[[StoredNow], RecordChange | Any]) -> Any:
         """Make the change that `decide` makes of what is stored, again from the start where another came first."""

@@ -1,5 +1,6 @@
 """The hosts that share an etcd. A key bound to a host's lease says whether it is alive."""
 
+import time
 from collections.abc import Collection
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
@@ -13,12 +14,16 @@ from reconciler.store.etcd.etcd_parts import host_in, write_of
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, unchanged
 from reconciler.store.record_json import document_in, parsed, text_of
 
+ADDRESS_S = 20.0
+"""For so long the address of a host is not read again, for however many clusters: hosts look at each twice a minute."""
+
 
 class EtcdHosts:
     """Reads and writes the records of hosts."""
 
     def __init__(self, etcd: EtcdClient) -> None:
         self._etcd = etcd
+        self._addresses: dict[str, tuple[float, IPv4Address | IPv6Address]] = {}
 
     async def all(self) -> dict[str, HostRecord]:
         """Every host that has reported, by name, sorted. That one is lost is noted by the first who sees it."""
@@ -36,16 +41,17 @@ class EtcdHosts:
         }
 
     async def addresses(self, names: Collection[str]) -> dict[str, IPv4Address | IPv6Address]:
-        """Where those of these hosts that have told are reached by the others."""
-        wanted, found = sorted(names), dict[str, IPv4Address | IPv6Address]()
+        """Where those of these hosts that have told are reached by the others, as of `ADDRESS_S` ago at most."""
+        now_s = time.monotonic()
+        self._addresses = {name: of for name, of in self._addresses.items() if now_s - of[0] < ADDRESS_S}
+        wanted = sorted(set(names) - self._addresses.keys())
         for begin in range(0, len(wanted), OPERATIONS_LIMIT):
             some = wanted[begin : begin + OPERATIONS_LIMIT]
-            for name, answer in zip(
-                some, await self._etcd.read(*(one(keys.HOSTS + of.encode()) for of in some)), strict=True
-            ):
+            found = await self._etcd.read(*(one(keys.HOSTS + of.encode()) for of in some))
+            for name, answer in zip(some, found, strict=True):
                 if answer.kvs and (address := _report(name, answer.kvs[0].value).address) is not None:
-                    found[name] = address
-        return found
+                    self._addresses[name] = (now_s, address)
+        return {name: self._addresses[name][1] for name in names if name in self._addresses}
 
     async def put(self, report: HostReport) -> None:
         """Write what a host says of itself."""

@@ -1,7 +1,7 @@
 """Hosts that share a store: their records, their leases, and what they may do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -11,18 +11,20 @@ import pytest
 
 from reconciler.errors import ClusterNotFound, Conflict, HostFenced, HostNotFound, OperationFailed, StoreUnreachable
 from reconciler.model.host import HostReport
+from reconciler.model.origin import Origin
 from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import etcd_membership
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd import visitors as visitors_module
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.client import Call, EtcdClient
 from reconciler.store.etcd.etcd_requests import delete
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.sqlite import SqliteStore
 from tests.etcd import RunningEtcd, running_etcd
-from tests.unit.store.samples import sample_record, sample_status
+from tests.unit.store.samples import sample_record, sample_status, with_boots
+from tests.unit.store.test_store import put_new
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.processes
@@ -194,6 +196,39 @@ async def test_another_machine_of_the_same_name_is_refused_until_the_first_is_fo
             await other.membership().enter()
         await other.remove_host("one")
         assert await other.membership().enter() > term
+
+
+async def test_looking_again_at_a_part_that_did_not_change_takes_one_request(
+    one: EtcdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await put_new(one)
+    for number in (1, 2):
+        record = await one.put(with_boots(record, number), expected_generation=number, actor="test")
+    await one.put_host(report("one").model_copy(update={"address": IPv4Address("10.0.0.1")}))
+    marks = [of for of in [await one.origin("lab", 1), await one.origin("lab", 2)] if of]
+    asked = 0
+    ask = EtcdClient._ask
+
+    async def counted(self: EtcdClient, call: Call) -> object:
+        nonlocal asked
+        asked += 1
+        return await ask(self, call)
+
+    async def look(at: Sequence[Origin]) -> int:
+        before = asked
+        await one.standing("lab")
+        assert (await one.lineage("lab", at)).known == set(at)
+        assert await one.host_addresses(["one"]) == {"one": IPv4Address("10.0.0.1")}
+        return asked - before
+
+    monkeypatch.setattr(EtcdClient, "_ask", counted)
+    assert [await look(marks[:1]) for _ in range(3)] == [3, 1, 1]
+    assert [await look(marks) for _ in range(2)] == [2, 1], "what was not there before is asked for"
+    stranger = marks[0].model_copy(update={"token": "of a store that was restored"})
+    await one.standing("lab")
+    assert (await one.lineage("lab", [stranger])).known == set()
+    await one.put(with_boots(record, 3), expected_generation=3, actor="test")
+    assert [await look(marks) for _ in range(2)] == [2, 1], "what was read before a change is read again"
 
 
 async def test_the_processes_of_a_host_share_its_lease(one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path) -> None:
