@@ -98,6 +98,13 @@ class ImageExchange:
             self.port = 0
             await service.close()
 
+    async def sweep(self) -> None:
+        """Remove what has arrived of images that nobody has gone on fetching for long."""
+        from reconciler.host.image_transfer.image_download import sweep_arriving  # noqa: PLC0415  asyncssh
+
+        for partial in await asyncio.to_thread(sweep_arriving, self._directory):
+            log.info("partial_image_removed", file=str(partial))
+
     async def close(self) -> None:
         """End what is being fetched; it goes on from there the next time."""
         tasks = [of.task for of in self._fetches.values() if of.task is not None]

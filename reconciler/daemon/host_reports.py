@@ -21,7 +21,7 @@ _NOTABLE_SHARE = 20
 async def keep_reported(runtime: Runtime) -> None:
     """Report this host at once, every few minutes if something has changed, and whenever it takes a new lease.
 
-    Its share in tidying the store is done as often.
+    Its share in tidying the store, and partial images, is done as often.
     """
     told: HostReport | None = None
     told_term, next_s = -1, 0.0
@@ -30,6 +30,7 @@ async def keep_reported(runtime: Runtime) -> None:
             term = await runtime.store.membership().enter()
             if term != told_term or time.monotonic() >= next_s:
                 await runtime.store.tidy()
+                await runtime.images.sweep()
                 report = await own_report(runtime, runtime.settings.own_host)
                 next_s = time.monotonic() + _REPORT_S
                 if term != told_term or told is None or differs(told, report):

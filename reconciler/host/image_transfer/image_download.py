@@ -7,6 +7,7 @@ that digest, and never takes the place of another file.
 import asyncio
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ _CONNECT_S = 10.0
 _SILENCE_S = 60.0
 _CHUNK_BYTES = 256 * 1024
 _MODE = 0o644
+_ARRIVING = ".vmcluster-{}.partial"
+KEPT_S = 24 * 3600.0
+"""For so long after its last byte what has arrived of an image is kept for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class WrongContent(OperationFailed):
 
 def arriving_path(path: Path, digest: str) -> Path:
     """Where an image is until it is whole."""
-    return path.with_name(f".vmcluster-{digest.removeprefix('sha256:')}.partial")
+    return path.with_name(_ARRIVING.format(digest.removeprefix("sha256:")))
 
 
 async def download(path: Path, digest: str, source: ImageSource, key_path: Path, got: Callable[[int], None]) -> None:
@@ -57,7 +61,7 @@ async def download(path: Path, digest: str, source: ImageSource, key_path: Path,
     await asyncio.to_thread(partial.parent.mkdir, parents=True, exist_ok=True)
     descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        if not try_lock(descriptor):
+        if not try_lock(descriptor) or not os.fstat(descriptor).st_nlink:  # fetched or swept elsewhere
             raise Conflict(f"another process is fetching {path}", hint="wait for it")
         try:
             async with asyncio.timeout(None) as limit:
@@ -71,6 +75,20 @@ async def download(path: Path, digest: str, source: ImageSource, key_path: Path,
         await asyncio.to_thread(_accept, descriptor, partial, path, digest, source.host)
     finally:
         os.close(descriptor)
+
+
+def sweep_arriving(directory: Path) -> list[Path]:
+    """Remove what has arrived of images and was not gone on with for `KEPT_S`; returns what was removed. Blocking."""
+    swept = []
+    for partial in directory.glob(_ARRIVING.format("*")):
+        descriptor = os.open(partial, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if time.time() - os.fstat(descriptor).st_mtime > KEPT_S and try_lock(descriptor):
+                partial.unlink()
+                swept.append(partial)
+        finally:
+            os.close(descriptor)
+    return swept
 
 
 async def _receive(

@@ -1,7 +1,10 @@
 """Images between two hosts, over real SSH on loopback: whole, from where it stopped, and nothing but images."""
 
 import asyncio
+import fcntl
 import hashlib
+import os
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -13,7 +16,14 @@ import pytest
 from reconciler.errors import ClusterError, Conflict, OperationFailed
 from reconciler.guest.keys import generate_client_key
 from reconciler.host.image_transfer import image_service
-from reconciler.host.image_transfer.image_download import ImageSource, WrongContent, arriving_path, download
+from reconciler.host.image_transfer.image_download import (
+    KEPT_S,
+    ImageSource,
+    WrongContent,
+    arriving_path,
+    download,
+    sweep_arriving,
+)
 from reconciler.host.image_transfer.image_request import ImageRequest, parse_request, parse_size_line, render_size_line
 from reconciler.host.image_transfer.image_service import USER, ImageService
 
@@ -172,11 +182,26 @@ async def test_two_processes_do_not_fetch_the_same_image(give: Give, own_key: Pa
     assert content(place) == CONTENT
 
 
+async def test_what_nobody_goes_on_fetching_is_swept_after_a_day_and_nothing_else(place: Path) -> None:
+    stale, fetched, recent = (arriving_path(place, f"sha256:{name}") for name in ("a1", "b2", "c3"))
+    image = place.with_name("base.qcow2")
+    for path in (stale, fetched, recent, image):
+        write(path, b"some")
+        os.utime(path, (time.time() - KEPT_S - 60,) * 2)
+    os.utime(recent)
+    with fetched.open("rb+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert sweep_arriving(place.parent) == [stale]
+    assert not stale.exists()
+    assert all(path.exists() for path in (fetched, recent, image))
+    assert sweep_arriving(place.parent / "not-there") == []
+
+
 async def test_a_host_that_lacks_the_image_or_is_another_one_is_named(
     give: Give, own_key: Path, place: Path, tmp_path: Path
 ) -> None:
     source = await give("one", CONTENT).source()
-    with pytest.raises(OperationFailed, match="host one does not send"):
+    with pytest.raises(OperationFailed, match="host one cannot send .* now"):
         await download(place, digest_of(b"another"), source, own_key, lambda _: None)
     stranger = ImageSource("one", LOOPBACK, source.port, generate_client_key(tmp_path / "stranger"), len(CONTENT))
     with pytest.raises(OperationFailed, match="host one cannot send"):
