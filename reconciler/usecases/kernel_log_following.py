@@ -37,19 +37,29 @@ async def follow_kernel_logs(
     """Pass on every new line of the nodes' kernels, once each, until cancelled."""
     record = await existing(runtime.store, cluster)
     targets = await addresses(runtime, record, select_nodes(record, nodes))
+    elsewhere = await runtime.looks.parts.nodes_elsewhere(record)
     async with asyncio.TaskGroup() as group:
         for address in targets:
-            following = _Following(runtime, record, address, on_line, progress)
+            following = _Following(runtime, record, address, on_line, progress, elsewhere.get(address.node))
             group.create_task(following.over_ssh())
-            group.create_task(following.on_console())
+            if following.console_host is None:
+                group.create_task(following.on_console())
 
 
 class _Following:
     """Follows one node. A console line waits a moment for SSH to bring the same line with its level."""
 
     def __init__(
-        self, runtime: Runtime, record: ClusterRecord, address: GuestAddress, on_line: OnLine, progress: Progress
+        self,
+        runtime: Runtime,
+        record: ClusterRecord,
+        address: GuestAddress,
+        on_line: OnLine,
+        progress: Progress,
+        console_host: str | None,
     ) -> None:
+        """`console_host` is the other host that has the node's console; None where it is here."""
+        self.console_host = console_host
         self._node = address.node
         self._on_line = on_line
         self._progress = progress
@@ -89,7 +99,8 @@ class _Following:
             await work
         except ClusterError as error:
             if error.message != told:
-                self._progress.report(f"{self._node}: {error.message}; following its console")
+                instead = f"its console is on {self.console_host}" if self.console_host else "following its console"
+                self._progress.report(f"{self._node}: {error.message}; {instead}")
             return error.message
         return None
 
