@@ -1,6 +1,7 @@
-"""The background process that heals faults: `python -m reconciler.healer CLUSTER [HANDLE]`.
+"""The background process that heals faults: `python -m reconciler.healer CLUSTER [HANDLE | --leave]`.
 
 With a handle it heals that fault when its standard input ends; without one, all faults of the cluster as they expire.
+With `--leave` it takes this host out of the cluster's network when it no longer uses it.
 See `reconciler.daemon.healing`.
 """
 
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def _heal(cluster: str, handle: str | None = None) -> None:
-    from reconciler.daemon.healing import heal_in_time, heal_when_closed
+    from reconciler.controller.healers import LEAVER
+    from reconciler.daemon.healing import heal_in_time, heal_when_closed, leave_in_time
     from reconciler.runtime import Runtime
     from reconciler.settings import load_settings
 
@@ -38,6 +40,8 @@ async def _heal(cluster: str, handle: str | None = None) -> None:
     async with Runtime(settings) as runtime:
         if handle is None:
             await heal_in_time(runtime, cluster)
+        elif handle == LEAVER:
+            await leave_in_time(runtime, cluster)
         else:
             await heal_when_closed(runtime, cluster, handle, sys.stdin.fileno())
 

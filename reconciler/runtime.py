@@ -11,7 +11,7 @@ from typing import Self
 import structlog
 
 from reconciler.act.outcome import Checkpoint
-from reconciler.controller.healers import start_fault_watcher, start_healer
+from reconciler.controller.healers import start_fault_watcher, start_healer, start_leaver
 from reconciler.controller.image_exchange import ImageExchange
 from reconciler.controller.inline_controller import Controller
 from reconciler.controller.looks import Looks
@@ -85,7 +85,7 @@ class Runtime:
             self.images,
         )
         self.controller = Controller(self.store, self.rounds, self.lease(), self.host_lease())
-        self.visits = Visits(self.store, self.controller)
+        self.visits = Visits(self.store, self.controller, partial(start_leaver, settings))
         self._kernel: KernelListener | None = None
         self._facts: HostFacts | None = None
         self._probing = asyncio.Lock()

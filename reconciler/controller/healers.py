@@ -1,4 +1,4 @@
-"""Healers: background processes that make faults expire in time if no service is running.
+"""Healers: background processes that make faults expire, and visits end, in time if no service is running.
 
 Cuts by nftables expire in the kernel; everything else needs a process at that time.
 """
@@ -11,6 +11,7 @@ from reconciler.files.configuration_files import CONFIG_VARIABLE
 from reconciler.process import leave_behind
 from reconciler.settings import Settings
 
+LEAVER = "--leave"
 _PROGRAM = (sys.executable, "-P", "-m", "reconciler.healer")
 """-P keeps the caller's directory off the path: no module is loaded from a client's project."""
 
@@ -26,6 +27,11 @@ def start_healer(settings: Settings, cluster: str) -> None:
 def start_fault_watcher(settings: Settings, cluster: str, handle: str, lifeline: int) -> None:
     """Start a background process that heals one fault when the other end of the pipe `lifeline` is closed."""
     _leave(settings, [cluster, handle], stdin=lifeline)
+
+
+def start_leaver(settings: Settings, cluster: str) -> None:
+    """Start a background process that takes this host out of a network that it visits, once nobody uses it."""
+    _leave(settings, [cluster, LEAVER])
 
 
 def _leave(settings: Settings, arguments: Sequence[str], stdin: int | None = None) -> None:

@@ -106,13 +106,21 @@ class Controller:
 
         Waits and raises as `converge` does.
         """
+        await self._until_word(cluster, lambda word: word is not None and word.is_in_network, timeout_s)
+
+    async def leave_network(self, cluster: str, *, timeout_s: float) -> None:
+        """Return when this host has nothing of the cluster, which it no longer visits. Raises as `enter_network`."""
+        await self._until_word(cluster, lambda word: word is None, timeout_s)
+
+    async def _until_word(self, cluster: str, holds: Callable[[RecordStatus | None], bool], timeout_s: float) -> None:
+        """Run rounds, or let the service do so, until what this host says of the cluster is as it should be."""
         wait, began = _Wait(timeout_s), datetime.now(UTC)
         changes = await self._store.watch()
         while True:
             async with self._turn(cluster, wait.left_s()) as may_act:
                 result = await self.rounds.run(cluster) if may_act else None
             word = await self.rounds.parts.last_word(cluster)
-            if word is not None and word.is_in_network:
+            if holds(word):
                 return
             if result is not None and not result.converged:
                 wait.raise_if_over(result)

@@ -1,4 +1,4 @@
-"""The work of a healer process: it waits, then heals. While it waits it holds only its own lock."""
+"""The work of a healer process: it waits, then heals or leaves. While it waits it holds only its own lock."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from reconciler.daemon.service import SERVICE
 from reconciler.errors import ClusterError, ClusterNotFound, FaultNotFound
 from reconciler.runtime import Runtime
 from reconciler.store.lease import Lease
@@ -17,6 +18,9 @@ log = structlog.get_logger(__name__)
 ACTOR = "healer"
 LONGEST_SLEEP_S = 1.0
 """How late the healer may notice a fault that was requested while it slept and that expires sooner."""
+
+VISIT_LOOK_S = 10.0
+"""How often it is looked whether a visit is over: that may be in an hour."""
 
 RETRY_S = 5.0
 TRIES = 60
@@ -40,6 +44,42 @@ async def heal_when_closed(runtime: Runtime, cluster: str, handle: str, lifeline
     record = await runtime.store.get(cluster)
     if record is not None and handle in record.faults:
         await _persistently(cluster, lambda: Faults(runtime, actor=ACTOR).heal(cluster, handle))
+
+
+async def leave_in_time(runtime: Runtime, cluster: str) -> None:
+    """Take this host out of a network when its visit is over; return then, or if another process does so."""
+    lock = Lease(runtime.settings.state_dir / "healers" / f"{cluster}.visit.lock", purpose=ACTOR)
+    if not lock.try_acquire():
+        return
+    try:
+        await _persistently(cluster, lambda: _leave_once_unused(runtime, cluster))
+    finally:
+        lock.release(remove=True)
+
+
+async def _leave_once_unused(runtime: Runtime, cluster: str) -> None:
+    while await _is_visited(runtime, cluster):
+        if _service_runs(runtime):
+            return
+        await asyncio.sleep(VISIT_LOOK_S)
+    await runtime.controller.leave_network(cluster, timeout_s=RETRY_S * TRIES)
+
+
+async def _is_visited(runtime: Runtime, cluster: str) -> bool:
+    """Whether this host still uses the network: its lease there goes on, and the cluster is not being deleted."""
+    record = await runtime.store.get(cluster)
+    here = runtime.store.own_host in await runtime.store.visitors(cluster)
+    return here and record is not None and record.deletion is None
+
+
+def _service_runs(runtime: Runtime) -> bool:
+    """Whether a service holds this host's lease: it leaves networks by itself."""
+    lease = runtime.lease(ACTOR)
+    if lease.try_acquire():
+        lease.release()
+        return False
+    holder = lease.holder()
+    return holder is not None and holder.purpose == SERVICE
 
 
 async def _heal_until_none_is_left(runtime: Runtime, cluster: str) -> None:

@@ -27,7 +27,7 @@ from reconciler.records import record_changes as changes
 from reconciler.records.stored_records import change_record
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
-from reconciler.store.etcd.etcd_requests import one
+from reconciler.store.etcd.etcd_requests import delete_below, one
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.etcd.members import EtcdCredentials
 from tests.etcd import RunningEtcd
@@ -182,6 +182,10 @@ class FailingHosts:
             processes = [process for process, _ in boundaries_in(text)]
             turns = [one for one, next_ in zip(processes, [*processes[1:], None], strict=True) if one != next_]
             assert len(turns) == len(set(turns)), f"{host.name}: two controllers acted at a time: {text}"
+
+    async def end_visits(self, cluster: str) -> None:
+        """As if the leases of all visitors of a cluster's network had ended."""
+        await self._etcd.change((), [delete_below(keys.visitors(cluster))])
 
     async def is_alive(self, host: LabHost) -> bool:
         (found,) = await self._etcd.read(one(keys.ALIVE + host.name.encode()))

@@ -17,7 +17,7 @@ from tests.waiting import BOOT_TIMEOUT_S, wait_until
 IMAGE = Path("/var/lib/vmcluster/images/empty.qcow2")
 
 
-def document(cluster: str, nodes: Mapping[str, int]) -> dict[str, Any]:
+def document(cluster: str, nodes: Mapping[str, int], subnet: str = "192.168.153") -> dict[str, Any]:
     """Its topology, with each node on the host of that number."""
     return {
         "cluster_name": cluster,
@@ -25,11 +25,11 @@ def document(cluster: str, nodes: Mapping[str, int]) -> dict[str, Any]:
         "network": {
             "name": f"net-{cluster}",
             "bridge": f"vb-{cluster}",
-            "subnet": "192.168.153.0/24",
+            "subnet": f"{subnet}.0/24",
             "forward": "isolated",
         },
         "nodes": [
-            {"name": name, "host": f"host{number}", "vcpus": 1, "memory_mb": 128, "ip": f"192.168.153.{10 + number}"}
+            {"name": name, "host": f"host{number}", "vcpus": 1, "memory_mb": 128, "ip": f"{subnet}.{10 + number}"}
             for name, number in nodes.items()
         ],
     }

@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
+from reconciler.model import names
 from tests.integration.hosts import failing_hosts as acts
 from tests.integration.hosts.failing_hosts import CYCLE, HEAL, SPLIT, START, STOP, FailingHosts
-from tests.integration.hosts.idle_cluster import running_over
+from tests.integration.hosts.idle_cluster import document, running_over, vmcluster
 from tests.lab.hosts import Hosts, OnHost
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
 
@@ -71,3 +74,20 @@ async def test_links_and_power_are_as_desired_whatever_fails_meanwhile(world: Fa
     assert await world.failing(HEAL, 2, "cut off from the other hosts", "before HealLinks")
     assert await world.failing(STOP, 3, "with the leader of etcd killed", "before CutPower")
     assert await world.failing(START, 1, "killed", "before Start")
+
+
+async def test_a_host_without_a_service_leaves_the_network_that_it_visited(world: FailingHosts, hosts: Hosts) -> None:
+    here, visitor = hosts[1], hosts[3]
+    topology = yaml.safe_dump(document("visited", {"n1": 1}, "192.168.155"))
+    here.inside("/etc/vmcluster/topologies/visited.yaml").write_text(topology)
+    vmcluster(here, "apply", "visited", "--no-wait")
+    world.controllers[visitor.name].kill()
+    try:
+        vmcluster(visitor, "exec", "visited", "n1", "--timeout", "1", "--", "true", check=False)
+        ours = {names.tunnel_name("visited"), "vb-visited"}
+        assert ours <= set(visitor.run("ls", "/sys/class/net").stdout.split())
+        await world.end_visits("visited")
+        wait_until(lambda: not ours & set(visitor.run("ls", "/sys/class/net").stdout.split()))
+    finally:
+        world.start_again(visitor)
+        vmcluster(here, "destroy", "visited", "--remove-overlays", "--yes")
