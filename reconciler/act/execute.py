@@ -15,7 +15,7 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
 from reconciler.act.machine_files import require_defined_files, require_disks
-from reconciler.act.snapshot_actions import resume_memory, step_clock, sweep_snapshot, take_snapshot
+from reconciler.act.snapshot_actions import resume_memory, step_clock, sweep_snapshot, take_snapshot, try_clock
 from reconciler.act.unknown_layers import delete_unneeded
 from reconciler.errors import ClusterError, ClusterNotRunning, OperationFailed
 from reconciler.faults.compile_links import compile_host
@@ -224,6 +224,8 @@ async def _resume(action: Resume, context: ActContext) -> None:
     await context.libvirt.resume_if_paused(context.cluster, action.node)
     if action.after_memory:
         await step_clock(action.node, context)
+    elif action.stood_still:
+        await try_clock(action.node, context)
     await context.libvirt.note_resume(context.cluster, action.node, resume_epoch=action.resume_epoch)
 
 

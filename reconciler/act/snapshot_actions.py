@@ -310,17 +310,26 @@ def _manifest(action: TakeSnapshot, context: ActContext, memories: dict[str, Pat
     )
 
 
+async def try_clock(node: str, context: ActContext) -> bool:
+    """Set the guest's clock to the host's over SSH, if a login succeeds soon; whether it did."""
+    address = context.address_of(node)
+    try:
+        await context.ssh.set_clock(address, timeout_s=min(_CLOCK_LOGIN_S, address.connect_timeout_s), again=True)
+    except ClusterError as error:
+        log.debug("no_login_for_clock_yet", cluster=context.cluster, node=node, cause=str(error))
+        return False
+    return True
+
+
 async def step_clock(node: str, context: ActContext) -> None:
     """Set the guest's clock to the host's: over SSH, by its agent if no login succeeds soon, else at the first login.
 
     Callers wait for the login, so it comes first; the agent's hwclock(8) keeps an emulated CPU busy for a second. One
     after the other: a late agent would undo what SSH has set.
     """
+    if await try_clock(node, context):
+        return None
     address = context.address_of(node)
-    try:
-        return await context.ssh.set_clock(address, timeout_s=min(_CLOCK_LOGIN_S, address.connect_timeout_s))
-    except ClusterError as error:
-        log.debug("no_login_for_clock_yet", cluster=context.cluster, node=node, cause=str(error))
     if await context.snapshots.set_guest_time(context.cluster, node):
         return None
     try:

@@ -147,8 +147,8 @@ class SshPool:
         outcomes = await asyncio.gather(*map(run_one, targets))
         return {address.node: outcome for address, outcome in zip(targets, outcomes, strict=True)}
 
-    async def set_clock(self, address: GuestAddress, *, timeout_s: float) -> None:
-        """Set the guest's clock to this host's, once per pooled connection; also makes the node ready.
+    async def set_clock(self, address: GuestAddress, *, timeout_s: float, again: bool = False) -> None:
+        """Set the guest's clock to this host's, once per pooled connection unless `again`; also makes the node ready.
 
         The time is taken once the guest accepts commands, because a login may take longer than the clock may be off.
         Raises `SshTimeout`, and `SshError` if the clock was not set.
@@ -156,7 +156,7 @@ class SshPool:
         clock = asyncio.get_running_loop().time
         deadline = clock() + timeout_s
         connection = await self._connections.ready(address, deadline)
-        if connection.clock_set:
+        if connection.clock_set and not again:
             return
         command = f"date -u -s @{time.time():.3f} >/dev/null && {{ {_READY_COMMAND}; }}"
         await self._run_short(address, command, max(deadline - clock(), 0.01))

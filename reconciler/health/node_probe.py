@@ -40,6 +40,7 @@ class Probe:
     kernel: KernelState
     provisioned: Condition
     artifact_id: str | None = None
+    clock_offset_s: float | None = None
 
 
 async def probe(runtime: Runtime, record: ClusterRecord, node: str, timeout_s: float) -> Probe | ClusterError:
@@ -81,9 +82,9 @@ def silent_state(found: Quiet) -> KernelState:
 
 
 async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> VitalsAnswer:
-    limit = OUTPUT_LIMIT_BYTES
+    limit, asked = OUTPUT_LIMIT_BYTES, datetime.now(UTC)
     answer = await runtime.ssh.run(address, command, timeout_s=timeout_s, output_limit_bytes=limit, own=True)
-    return parse_vitals_answer(answer, datetime.now(UTC))
+    return parse_vitals_answer(answer, datetime.now(UTC), asked)
 
 
 async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, timeout_s: float) -> Probe:
@@ -99,7 +100,7 @@ async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, 
 
 def _probe_of(seen: VitalsAnswer, kernel: KernelState) -> Probe:
     booted = seen.vitals.booted.replace(microsecond=0) if seen.vitals else datetime.now(UTC)
-    return Probe(seen.modules, kernel, node_condition(seen.provisioning, booted), seen.artifact_id)
+    return Probe(seen.modules, kernel, node_condition(seen.provisioning, booted), seen.artifact_id, seen.clock_offset_s)
 
 
 def _console_end(record: ClusterRecord, node: str) -> ConsolePlace | None:

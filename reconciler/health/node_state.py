@@ -65,7 +65,7 @@ class NodeState:
         if self.halt is None:
             return "is running"
         if isinstance(self.halt, Halt) and self.halt.reason is HaltReason.USER:
-            return "is not running, but paused"
+            return f"is not running, but {why(self.halt).removeprefix('is ')}"
         return f"is not running: it {why(self.halt)}"
 
     @property

@@ -255,12 +255,14 @@ class Start(_Action):
 class Resume(_Action):
     """Resume a node's CPUs, and record which request that was.
 
-    After memory was restored, the guest's clock is stepped before the request is recorded.
+    After memory was restored, the guest's clock is stepped before the request is recorded. Where it `stood_still` while
+    the host's clock went on, that is tried, for a guest that accepts a login soon.
     """
 
     node: str
     resume_epoch: int
     after_memory: bool = False
+    stood_still: bool = False
 
 
 @_action("power", Stage.POWER_DOWN)

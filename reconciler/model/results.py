@@ -73,6 +73,10 @@ class NodeStatus(Abridgeable):
     )
     ssh_reachable: bool = Field(description="It accepted an SSH login just now.")
     ssh_error: ToolError | None = Field(default=None, description="Why it accepts no login; null if it does.")
+    clock_offset_s: float | None = Field(
+        default=None,
+        description="By how much its clock is ahead of the host's, or behind it if negative; null if by little.",
+    )
     artifact_id_installed: str | None = Field(
         default=None,
         description="The artifact installed last; null if there is none, or the node does not respond.",

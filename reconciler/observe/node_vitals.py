@@ -19,24 +19,27 @@ from reconciler.model.results import ExecResult
 _TAINT = "/proc/sys/kernel/tainted"
 _PRINTK = "/proc/sys/kernel/printk"
 _UPTIME = "/proc/uptime"
+_CLOCK_SLACK_S = 1.5
+_LAST_S = 2**40
 _RULE = "--"
 _RULES = re.compile(rf"^{_RULE}\n", re.MULTILINE)
 
 LOOK_COMMAND = f"""{PROVISIONING_COMMAND}
 i=; if [ -r {RECORD_PATH} ]; then read -r i <{RECORD_PATH}; fi
 if [ -n "$BASH_VERSION" ]; then mapfile m </proc/modules
-read -r t <{_TAINT}; read -r l <{_PRINTK}; read -r u <{_UPTIME}; echo "$i
+read -r t <{_TAINT}; read -r l <{_PRINTK}; read -r u <{_UPTIME}; printf -v n '%(%s)T' -1; echo "$i
 ${{m[*]}}{_RULE}
 $t
 $l
-$u"
+$u
+$n"
 else echo "$i"; cat /proc/modules - {_TAINT} {_PRINTK} {_UPTIME} <<RULE
 {_RULE}
 RULE
-fi; true
+date +%s; fi; true
 """
-"""Prints how far cloud-init is, what is installed, which modules are loaded and what the kernel says of itself; that it
-runs shows that the login works."""
+"""Prints how far cloud-init is, what is installed, which modules are loaded, what the kernel says of itself,
+and the time; that it runs shows that the login works."""
 
 READING_COMMAND = f"""{LOOK_COMMAND}
 while read -r c; do echo "$c"; done </proc/consoles; echo {_RULE}; {READ_COMMAND}"""
@@ -62,32 +65,50 @@ class Vitals:
 
 @dataclass(frozen=True, slots=True)
 class VitalsAnswer:
-    """A parsed visit; `log` is the rest of the output, and `vitals` is None if they could not be read."""
+    """A parsed visit; `log` is the rest of the output, and `vitals` is None if they could not be read.
+
+    `clock_offset_s` is by how much the guest's clock is certainly ahead of the host's, or behind it if negative; None
+    if that is little, or not known.
+    """
 
     provisioning: Provisioning
     modules: tuple[str, ...]
     artifact_id: str | None
     vitals: Vitals | None
     log: ExecResult
+    clock_offset_s: float | None = None
 
 
-def parse_vitals_answer(answer: ExecResult, now: datetime) -> VitalsAnswer:
-    """Parse what `LOOK_COMMAND` or `READING_COMMAND` has just printed."""
+def parse_vitals_answer(answer: ExecResult, now: datetime, asked: datetime | None = None) -> VitalsAnswer:
+    """Parse what `LOOK_COMMAND` or `READING_COMMAND` has just printed; `asked` is when it was sent."""
     provisioning, rest = parse_provisioning(answer.stdout)
     listed, vitals, log, *_ = [*_RULES.split(rest, maxsplit=2), "", ""]
     installed, *modules = listed.split("\n")
+    told = vitals.splitlines()
     return VitalsAnswer(
         provisioning=provisioning,
         modules=tuple(line.split()[0] for line in modules if line.strip()),
         artifact_id=parse_installed_id(installed),
-        vitals=_vitals(vitals.splitlines(), now),
+        vitals=_vitals(told, now),
         log=answer.model_copy(update={"stdout": log}),
+        clock_offset_s=_offset_s(told, asked, now) if asked else None,
     )
+
+
+def _offset_s(lines: list[str], asked: datetime, answered: datetime) -> float | None:
+    """Of a clock that is right, the whole second lies between question and answer."""
+    try:
+        clock_s = min(int(lines[3]), _LAST_S)
+    except (ValueError, IndexError):
+        return None
+    behind_s, ahead_s = asked.timestamp() - (clock_s + 1), clock_s - answered.timestamp()
+    offset_s = ahead_s if ahead_s > 0 else -behind_s
+    return round(offset_s, 1) if max(behind_s, ahead_s) >= _CLOCK_SLACK_S else None
 
 
 def _vitals(lines: list[str], now: datetime) -> Vitals | None:
     try:
-        taint, printk, uptime, *consoles = lines
+        taint, printk, uptime, _clock, *consoles = lines
         booted = now - timedelta(seconds=float(uptime.split()[0]))
         return Vitals(str(int(taint)), int(printk.split()[0]), booted, any(map(_SERIAL.match, consoles)))
     except (ValueError, IndexError, OverflowError):

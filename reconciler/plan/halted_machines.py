@@ -22,17 +22,17 @@ KVM_CANNOT = (
 )
 
 _CAUSES = {
-    HaltReason.USER: "is paused",
-    HaltReason.PANIC: "has panicked",
-    HaltReason.IO_ERROR: "was paused by an I/O error{disks} (is the disk full?)",
+    HaltReason.USER: "is paused{since}",
+    HaltReason.PANIC: "has panicked{at}",
+    HaltReason.IO_ERROR: "was paused by an I/O error{at}{disks} (is the disk full?)",
     HaltReason.INTERNAL_ERROR: "was stopped by QEMU itself{at}: internal error{words}",
-    HaltReason.WATCHDOG: "was paused by its watchdog device",
+    HaltReason.WATCHDOG: "was paused by its watchdog device{at}",
     HaltReason.DEBUGGER: "is held by a debugger that is attached to QEMU",
-    HaltReason.SUSPENDED: "has suspended itself to memory",
+    HaltReason.SUSPENDED: "has suspended itself to memory{at}",
     HaltReason.STARTING: "is being started",
     HaltReason.JOB: "is paused for a libvirt job (save, dump, snapshot or migration)",
-    HaltReason.JOB_FAILED: "was left paused by a libvirt operation that failed",
-    HaltReason.UNTOLD: "is paused, and neither libvirt nor QEMU says why",
+    HaltReason.JOB_FAILED: "was left paused by a libvirt operation that failed{at}",
+    HaltReason.UNTOLD: "is paused{since}, and neither libvirt nor QEMU says why",
     HaltReason.QEMU_ENDED: "is off because its QEMU ended unexpectedly{at}{words}",
     HaltReason.START_FAILED: "is off because its QEMU failed to start{at}{words}",
     HaltReason.SHUT_DOWN: "is off because it shut down",
@@ -74,7 +74,9 @@ def why(halt: Halt | Unknown) -> str:
     """Why it does not run, to follow `the guest` or `it`."""
     if isinstance(halt, Unknown):
         return f"is paused for an unknown reason: {halt.unknown}"
-    return _CAUSES[halt.reason].format(at=_at(halt.since), words=_words(halt), disks=_on_disks(halt))
+    return _CAUSES[halt.reason].format(
+        at=_at(halt.since), since=_since(halt.since), words=_words(halt), disks=_on_disks(halt)
+    )
 
 
 def halt_remedy(halt: Halt | Unknown, virt_type: str) -> str:
@@ -145,6 +147,10 @@ def _kvm_cannot(halt: Halt | Unknown | None, virt_type: str) -> str:
 
 def _at(since: datetime | None) -> str:
     return f" at {since:%Y-%m-%d %H:%M:%S} UTC" if since else ""
+
+
+def _since(since: datetime | None) -> str:
+    return f" (since {since:%Y-%m-%d %H:%M:%S} UTC)" if since else ""
 
 
 def _words(halt: Halt) -> str:

@@ -114,8 +114,8 @@ def _match_stopped(node: str, have: Power, want: Power, virt_type: str) -> Itera
     if want.state is PowerState.OFF and (want.stop_mode is StopMode.DESTROY or have.state is PowerState.CRASHED):
         yield _cut(node, have)
     elif want.state is PowerState.RUNNING and _resume_was_asked_for(have, want):
-        reason = runs_on(have)
-        yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=want.memory is not None, reason=reason)
+        of_memory, reason = want.memory is not None, runs_on(have)
+        yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=of_memory, stood_still=True, reason=reason)
     elif not (want.state is PowerState.PAUSED and have.state is PowerState.PAUSED) and (halt := halt_of(have)):
         yield stands_still(node, halt, virt_type)
 

@@ -239,6 +239,7 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
     messages += [str(silence)] if silence else []
     messages += [] if messages else _unlike_wanted(look, name)
     messages += [f"its cable is unplugged by {fault}" for fault in pulled_by(record.faults, name)]
+    messages += [_clock_differs(seen.clock_offset_s)] if seen and seen.clock_offset_s else []
     if kernel and kernel.event:
         messages.append(f"the kernel reported: {kernel.event.summary}")
     return NodeStatus(
@@ -248,12 +249,18 @@ async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | Clu
         domain_state=state,
         ssh_reachable=seen is not None,
         ssh_error=ToolError.of(error) if error else None,
+        clock_offset_s=seen.clock_offset_s if seen else None,
         artifact_id_installed=seen.artifact_id if seen else None,
         loaded_modules=seen.modules if seen else (),
         message="; ".join(messages) or None,
         conditions=(*([kernel.condition] if kernel else []), provisioned),
         first_bad_event=kernel.event if kernel else None,
     )
+
+
+def _clock_differs(offset_s: float) -> str:
+    how = "ahead of" if offset_s > 0 else "behind"
+    return f"its clock is {abs(offset_s):.0f} s {how} the host's"
 
 
 def _unlike_wanted(look: Look, node: str) -> list[str]:

@@ -122,8 +122,8 @@ async def cluster_start(
 ) -> ToolResult[ClusterStatus]:
     """Boot nodes of a defined cluster, and wait until each accepts SSH logins.
 
-    Running nodes are left alone, paused ones are resumed with their memory. SSH_TIMEOUT: call again to wait on. For
-    nodes with `user_data` it also waits for cloud-init (PROVISIONING_FAILED).
+    Running nodes are left alone, paused ones are resumed with their memory, and their clocks are set. SSH_TIMEOUT:
+    call again to wait on. For nodes with `user_data` it also waits for cloud-init (PROVISIONING_FAILED).
     """
     return await settle(
         call,

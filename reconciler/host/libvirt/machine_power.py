@@ -78,6 +78,9 @@ _STATE_OF = {
     HaltReason.IO_ERROR: PowerState.BLOCKED,
 }
 
+STATUS_FILES = Path("/run/libvirt/qemu")
+"""Where libvirtd keeps what it must know after its own restart (qemu_conf.c, stateDir)."""
+
 _DISK_ERRORS = {
     libvirt.VIR_DOMAIN_DISK_ERROR_UNSPEC: "an I/O error",
     libvirt.VIR_DOMAIN_DISK_ERROR_NO_SPACE: "no space left",
@@ -95,8 +98,17 @@ def read_power(domain: Any, state: int, reason: int) -> tuple[PowerState, Halt |
         return PowerState.STOPPING, None
     halt = _halt(domain, state, reason)
     if isinstance(halt, Halt) and state != libvirt.VIR_DOMAIN_SHUTOFF:
+        halt = halt.model_copy(update={"since": halt.since or _changed_at(domain.name())})
         return _STATE_OF.get(halt.reason, _STATES[state]), halt
     return _STATES[state], halt
+
+
+def _changed_at(name: str, directory: Path = STATUS_FILES) -> datetime | None:
+    """When libvirt last recorded a change of a domain, as it does when its CPUs stop; None if that cannot be seen."""
+    try:
+        return datetime.fromtimestamp((directory / f"{name}.xml").stat().st_mtime, UTC).replace(microsecond=0)
+    except OSError:
+        return None
 
 
 def _halt(domain: Any, state: int, reason: int) -> Halt | Unknown | None:

@@ -180,7 +180,7 @@ def test_a_guest_that_was_stopped_through_qemus_own_monitor_is_paused_by_somebod
         run(bed, boot)
         libvirt_qemu.qemuMonitorCommand(domain(handle), "stop", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
         assert reason(handle) == [libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_UNKNOWN]
-        wait_until(lambda: obstacles(bed).get("n0", "").startswith("the guest is paused; `cluster_start`"))
+        wait_until(lambda: obstacles(bed).get("n0", "").startswith("the guest is paused (since 2"))
         run(bed, boot)
         assert reason(handle)[0] == libvirt.VIR_DOMAIN_RUNNING
         assert whole(bed, expected)

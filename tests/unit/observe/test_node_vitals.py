@@ -12,7 +12,7 @@ from reconciler.observe.node_vitals import LOOK_COMMAND, VitalsAnswer, parse_vit
 from tests.waiting import PATIENCE_S
 
 MODULES = "virtio_net 69632 0 - Live 0x0000000000000000\next4 1 2 - Live 0x0 (OE)\n"
-VITALS = "4096\n5\t4\t1\t7\n100.25 80.00\n"
+VITALS = "4096\n5\t4\t1\t7\n100.25 80.00\n1767323045\n"
 LOG = "0f0e0d0c-0b0a-4908-8706-050403020100 100.00\n6,0,1,-;Linux version\n"
 ARTIFACT = "ab" * 32
 
@@ -55,11 +55,24 @@ def test_a_kernel_without_modules_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "vitals", ["", "\n5 4 1 7\n1.0 1.0\n", "0\n\n1.0 1.0\n", "0\n5 4 1 7\n\n", "0\n5 4 1 7\nnan\n"]
+    "vitals", ["", "\n5 4 1 7\n1.0 1.0\n1\n", "0\n\n1.0 1.0\n1\n", "0\n5 4 1 7\n\n1\n", "0\n5 4 1 7\nnan\n1\n"]
 )
 def test_what_could_not_be_read_is_unknown_and_the_modules_are_known(vitals: str) -> None:
     seen = understood(f"\n{MODULES}--\n{vitals}--\n{LOG}")
     assert (seen.vitals, seen.modules, seen.log.stdout) == (None, ("virtio_net", "ext4"), LOG)
+
+
+@pytest.mark.parametrize(
+    ("clock", "offset_s"),
+    [(0, None), (-2, None), (3, None), (-95, -94.0), (95, 91.0), (-4, -3.0), ("x", None), ("9" * 30, 2.0**40)],
+)
+def test_a_clock_that_is_wrong_by_more_than_the_visit_took_is_told(clock: int | str, offset_s: float | None) -> None:
+    began = int(NOW.timestamp())
+    shown = began + clock if isinstance(clock, int) else clock
+    printed = f"\n\n--\n\n--\n\n{MODULES}--\n4096\n5 4 1 7\n100.25 80.00\n{shown}\n--\n{LOG}"
+    answer = ExecResult(exit_code=0, stdout=printed, stderr="", duration_s=4, timed_out=False)
+    found = parse_vitals_answer(answer, NOW + timedelta(seconds=4), NOW).clock_offset_s
+    assert found == (offset_s if clock != "9" * 30 else 2**40 - began - 4)
 
 
 @pytest.mark.parametrize("output", ["", "\n", "\nvirtio_net 1 2", "garbage"])

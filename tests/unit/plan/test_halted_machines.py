@@ -56,9 +56,11 @@ def test_every_reason_has_words_of_its_own_and_only_a_pause_by_somebody_is_calle
         (STOPPED.model_copy(update={"words": UNREAD, "since": None}), "internal error (QEMU's log /l cannot be read"),
         (UNREAD, "is paused for an unknown reason: QEMU's log /l"),
         (Halt(reason=HaltReason.SUSPENDED), "`cluster_start` wakes it"),
+        (Halt(reason=HaltReason.USER, since=STOPPED.since), "the guest is paused (since 2026-11-29 02:06:16 UTC); `"),
+        (Halt(reason=HaltReason.IO_ERROR, since=STOPPED.since), "by an I/O error at 2026-11-29 02:06:16 UTC (is"),
         (Halt(reason=HaltReason.WATCHDOG), "by its watchdog device; `cluster_start` resumes it"),
     ],
-    ids=["disks", "log unreadable", "unknown", "suspended", "watchdog"],
+    ids=["disks", "log unreadable", "unknown", "suspended", "paused", "since", "watchdog"],
 )
 def test_what_is_known_of_a_pause_is_in_its_message(halt: Halt | Unknown, words: str) -> None:
     assert words in stands_still("a", halt, "kvm").message

@@ -542,7 +542,7 @@ class TestPower:
     def test_a_machine_that_stands_still_is_resumed_where_that_was_asked_for(self, have: Power) -> None:
         want = altered(RUNNING, resume_epoch=1)
         assert [*plan_power(wanting(want), ClusterDocument(power={"a": have}))] == [
-            Resume(node="a", resume_epoch=1, reason=runs_on(have))
+            Resume(node="a", resume_epoch=1, stood_still=True, reason=runs_on(have))
         ]
 
     def test_a_crashed_machine_is_not_resumed(self) -> None:
