@@ -52,9 +52,11 @@ class Workshop:
         done = subprocess.run(command, env=environment, capture_output=True, timeout=_BUILD_TIMEOUT_S, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def build(self, edition: str) -> None:
-        """Make the module say that it is of this edition."""
+    def build(self, edition: str, *, replacing: tuple[str, str] = ("", "")) -> None:
+        """Make the module say that it is of this edition; the first of two texts in it is replaced by the second."""
         text = (SOURCES / f"{MODULE}.c").read_text().replace('#define EDITION "first"', f'#define EDITION "{edition}"')
+        assert replacing[0] in text
+        text = text.replace(*replacing) if replacing[0] else text
         source = self.tree / f"{MODULE}.c"
         if self.module.exists() and source.read_text() == text:
             return

@@ -13,6 +13,7 @@ from tests.lab import inside_lab
 CLUSTERS = {
     "kernels": {"test_artifacts", "test_kernel_log", "test_log_commands", "test_outputs", "test_systemd_unit"},
     "nodes": {
+        "test_evals",
         "test_faults",
         "test_mcp",
         "test_serial_lines",
