@@ -89,6 +89,7 @@ def test_a_program_that_is_left_behind_begins_in_the_root_with_a_clean_environme
         leave_behind(["/no/such/program"], env={})
 
 
+@pytest.mark.processes
 def test_no_module_of_the_callers_directory_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     caught = tmp_path / "caught"
     for module in ("structlog", "asyncssh", "pydantic", "yaml"):

@@ -54,6 +54,7 @@ def print_hash() -> None:
     sys.stdout.write(f"{hashed()} {hashed(observed=STOPPED)}")
 
 
+@pytest.mark.processes
 def test_another_process_gives_the_same_situation_the_same_name() -> None:
     code = "from tests.unit.records.test_preview import print_hash; print_hash()"
     other = {**os.environ, "PYTHONHASHSEED": "random"}

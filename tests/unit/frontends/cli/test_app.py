@@ -259,6 +259,7 @@ def test_the_version_is_the_packages(invoke: Invoke) -> None:
     assert invoke("--version").out == invoke("version").out == f"vmcluster {__version__}\n"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("arguments", "unbuffered"), [(["list", "-o", "json"], ""), (["list", "--help"], "1")])
 def test_a_reader_that_goes_away_ends_the_command_quietly(
     tmp_path: Path, arguments: list[str], unbuffered: str
@@ -276,6 +277,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(
         assert process.wait(timeout=PATIENCE_S) == 141
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("arguments", [["list"], ["list", "-o", "json"], ["--help"], ["--version"]], ids=" ".join)
 def test_output_that_cannot_be_written_is_an_error_in_a_line(tmp_path: Path, arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
@@ -291,6 +293,7 @@ def test_output_that_cannot_be_written_is_an_error_in_a_line(tmp_path: Path, arg
     assert ended.stderr == "error: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("streams", "said"), [(">&-", ""), ("2>&-", "no clusters"), ("<&- >&- 2>&-", "")])
 def test_a_command_does_its_work_with_closed_streams(tmp_path: Path, streams: str, said: str) -> None:
     code = f'exec "$@" list {streams}'
@@ -302,6 +305,7 @@ def test_a_command_does_its_work_with_closed_streams(tmp_path: Path, streams: st
     assert (tmp_path / "state").is_dir()
 
 
+@pytest.mark.processes
 def test_a_current_directory_that_is_gone_is_named(tmp_path: Path) -> None:
     code = 'mkdir gone && cd gone && rmdir ../gone && "$@"'
     for arguments in (["validate", "-"], ["artifact", "register", "."]):
@@ -319,6 +323,7 @@ def test_a_current_directory_that_is_gone_is_named(tmp_path: Path) -> None:
         assert "Traceback" not in ended.stderr
 
 
+@pytest.mark.processes
 def test_an_interrupted_change_says_that_it_is_recorded(tmp_path: Path, lab: ClusterRecord) -> None:
     with subprocess.Popen(
         ["env", "--default-signal=INT", *COMMAND, "stop", "lab"],  # a suite in the background ignores it
@@ -351,6 +356,7 @@ NEEDED_BY_FEW = (
 )
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("word", "said", "heavy"),
     [
