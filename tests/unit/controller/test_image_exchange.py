@@ -188,7 +188,7 @@ async def test_without_a_host_that_has_it_the_round_says_itself_what_is_missing(
 async def test_what_is_in_the_place_of_an_image_is_refused_and_left(hosts: dict[str, Host]) -> None:
     lacking = hosts["lacking"]
     write(lacking.images / NAME, b"mine")
-    with pytest.raises(Conflict, match=f"{NAME} on host lacking has another content: sha256:") as refused:
+    with pytest.raises(Conflict, match=f"{NAME} on host lacking has different content: sha256:") as refused:
         await lacking.exchange.require(lacking.part())
     assert refused.value.terminal
     assert content(lacking.images / NAME) == b"mine"
