@@ -52,7 +52,7 @@ endef
 # What keeps the house in order and needs no host: seconds, where `make test` takes minutes.
 HOUSE_TESTS := $(addprefix tests/unit/,test_architecture.py test_names.py test_manual.py test_contributing.py)
 
-.PHONY: help setup host image demo demo-hosts test other-release lowest coverage lint type arch words house generated check bench soak soak-hosts scale hostile docs clean
+.PHONY: help setup host image demo demo-hosts test other-release lowest coverage lint type arch words house generated check bench soak soak-hosts scale hostile conformance docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -179,6 +179,9 @@ scale: setup ## Measure an etcd with 10, 30 and 100 simulated hosts and up to 1,
 hostile: setup ## Run the fuzzers for guests, clients and disks, over 100,000 inputs (HOSTILE_ROUNDS for each fuzzer, HOSTILE_SEED)
 	@HOSTILE_ROUNDS=$(HOSTILE_ROUNDS) HOSTILE_AT_LEAST=$(if $(PYTEST_ARGS),0,$$((9 * $(HOSTILE_ROUNDS)))) \
 	  $(PYTHON_IN) -m pytest tests/hostile -n $(WORKERS) --dist worksteal -o timeout=7200 -o faulthandler_timeout=7200 $(SLOWEST) $(PYTEST_ARGS)
+
+conformance: setup ## Run the public conformance suite for MCP servers, which npm brings, against ours over HTTP
+	@$(PYTHON_IN) -m tests.conformance
 
 host: setup
 	@$(SAY) "vmcluster doctor --fix"

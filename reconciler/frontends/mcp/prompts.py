@@ -8,6 +8,7 @@ from mcp_types import GetPromptResult, Prompt, PromptArgument, PromptMessage, Te
 @dataclass(frozen=True, slots=True)
 class _CommonJob:
     title: str
+    description: str
     arguments: tuple[str, ...]
     text: str
 
@@ -15,6 +16,7 @@ class _CommonJob:
 _JOBS = {
     "bring_up": _CommonJob(
         "Bring up a cluster",
+        "Plan, apply and check a topology, and take a snapshot to return to.",
         ("topology",),
         "Bring up the cluster of topology {topology}. Look at topology_show and cluster_plan first, and ask me before "
         "anything is approved that restarts nodes or loses data. Apply that plan by its plan_hash, wait until every "
@@ -22,6 +24,7 @@ _JOBS = {
     ),
     "reproduce": _CommonJob(
         "Reproduce a problem",
+        "Trigger a problem from the same snapshot until it happens twice, and say how.",
         ("cluster", "problem"),
         "Reproduce this on cluster {cluster}: {problem}\nTake a snapshot with memory first if there is none. For each "
         "try: dmesg_mark, do what triggers it, dmesg_collect from the marker, then snapshot_revert with heal=true. "
@@ -30,6 +33,7 @@ _JOBS = {
     ),
     "bisect": _CommonJob(
         "Find the build that broke something",
+        "Halve a range of builds, each tested from the same snapshot.",
         ("cluster", "test"),
         "Find the first of the registered artifacts, in the order of artifact_list, that fails this test on cluster "
         "{cluster}: {test}\nHalve the range each time. For each build start from the same snapshot (snapshot_revert), "
@@ -38,6 +42,7 @@ _JOBS = {
     ),
     "find_sick_node": _CommonJob(
         "Find and repair what is wrong",
+        "Gather evidence first, then repair a cluster step by step.",
         ("cluster",),
         "Something is wrong with cluster {cluster}. Find out what, with cluster_status, cluster_events, "
         "dmesg_collect, net_fault_list and node_console, before you change anything: keep evidence. Then show me the "
@@ -45,6 +50,7 @@ _JOBS = {
     ),
     "clean_up": _CommonJob(
         "Clean up",
+        "Heal, stop and list what is left, and ask before anything is deleted.",
         ("cluster",),
         "Clean up cluster {cluster}: heal its faults, stop its jobs and its nodes, and list the snapshots and "
         "artifacts with their sizes. Ask me what to keep before you delete any, and before cluster_destroy with "
@@ -53,7 +59,12 @@ _JOBS = {
 }
 
 PROMPTS = [
-    Prompt(name=name, title=job.title, arguments=[PromptArgument(name=of, required=True) for of in job.arguments])
+    Prompt(
+        name=name,
+        title=job.title,
+        description=job.description,
+        arguments=[PromptArgument(name=of, required=True) for of in job.arguments],
+    )
     for name, job in _JOBS.items()
 ]
 
@@ -63,5 +74,5 @@ def prompt_text(name: str, said: dict[str, str]) -> GetPromptResult:
     job = _JOBS[name]
     text = job.text.format(**{of: said[of] for of in job.arguments})
     return GetPromptResult(
-        description=job.title, messages=[PromptMessage(role="user", content=TextContent(type="text", text=text))]
+        description=job.description, messages=[PromptMessage(role="user", content=TextContent(type="text", text=text))]
     )

@@ -201,6 +201,62 @@ def test_the_newest_revision_answers_with_the_question_and_takes_an_answer_to_no
         assert 'cluster_name: "lab"' in result["inputRequests"]["confirm"]["params"]["message"]
 
 
+YES: dict[str, Any] = {"result": {"action": "accept", "content": {"confirm": True}}}
+SAYS_NO: tuple[dict[str, Any], ...] = (
+    {"result": {"action": "accept", "content": {"confirm": False}}},
+    {"result": {"action": "accept", "content": {}}},
+    {"result": {"action": "accept"}},
+    {"result": {"action": "accept", "content": {"confirm": "yes"}}},
+    {"result": {"action": "decline", "content": {"confirm": True}}},
+    {"result": {"action": "cancel"}},
+    {"result": {}},
+    {"error": {"code": -32603, "message": "the user is away"}},
+)
+
+
+@pytest.mark.long
+@pytest.mark.processes
+@pytest.mark.parametrize("revision", ["2025-06-18", "2025-11-25"])
+def test_an_older_revision_is_asked_during_the_call_and_only_a_yes_is_one(
+    configuration: dict[str, str], revision: str
+) -> None:
+    command = [sys.executable, "-m", "reconciler", "--confirm", "destructive"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin
+        assert server.stdout
+
+        def say(**message: Any) -> None:
+            assert server.stdin
+            server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+            server.stdin.flush()
+
+        def hear() -> dict[str, Any]:
+            assert server.stdout
+            said: dict[str, Any] = json.loads(server.stdout.readline())
+            return said
+
+        able: dict[str, Any] = {"elicitation": {}} if revision == "2025-06-18" else {"elicitation": {"form": {}}}
+        client = {"name": "raw", "version": "1"}
+        say(id=0, method="initialize", params={"protocolVersion": revision, "capabilities": able, "clientInfo": client})
+        assert hear()["result"]["protocolVersion"] == revision
+        say(method="notifications/initialized")
+        for number, (answer, code) in enumerate(
+            [(YES, "CLUSTER_NOT_FOUND"), *((no, "APPROVAL_REQUIRED") for no in SAYS_NO), (YES, "CLUSTER_NOT_FOUND")], 1
+        ):
+            arguments = {"cluster_name": "lab", "remove_overlays": True}
+            say(id=number, method="tools/call", params={"name": "cluster_destroy", "arguments": arguments})
+            asked = hear()
+            assert asked["method"] == "elicitation/create", asked
+            assert "remove_overlays: true" in asked["params"]["message"]
+            assert asked["params"]["requestedSchema"]["properties"].keys() == {"confirm"}
+            say(id=asked["id"], **answer)
+            done = hear()
+            assert done["id"] == number
+            assert done["result"]["structuredContent"]["error"]["code"] == code, answer
+        server.stdin.close()
+        assert server.wait(PATIENCE_S) == 0
+
+
 async def test_one_yes_permits_one_call(configuration: dict[str, str]) -> None:
     from mcp_types import CallToolResult, InputRequiredResult
 

@@ -69,6 +69,7 @@ async def test_prompts_name_only_tools_that_exist(configuration: dict[str, str])
         prompts = (await client.list_prompts()).prompts
         assert {of.name for of in prompts} == {"bring_up", "reproduce", "bisect", "find_sick_node", "clean_up"}
         for prompt in prompts:
+            assert prompt.description
             arguments = {of.name: f"<{of.name}>" for of in prompt.arguments or []}
             (message,) = (await client.get_prompt(prompt.name, arguments)).messages
             assert isinstance(message.content, TextContent)
