@@ -7,32 +7,36 @@ from typing import Any
 
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.client import EtcdClient
-from reconciler.store.etcd.etcd_parts import host_in
-from reconciler.store.etcd.etcd_requests import below, get, one
+from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, get, one
 from reconciler.store.protocol import Demand
 
 _PAUSE_S = 0.2
-RANGES_OF_DEMANDS = (
-    below(keys.HEADS),
-    below(keys.REQUESTS),
-    below(keys.PARTS),
-    below(keys.VISITORS),
-    below(keys.STATUSES, keys_only=True),
-    one(keys.HOME),
-)
+_RANGES = (below(keys.HEADS), below(keys.REQUESTS), below(keys.PARTS), below(keys.VISITORS), one(keys.HOME))
 _FOLLOWED = [(prefix, keys.end_of(prefix)) for prefix in (keys.HEADS, keys.REQUESTS, keys.PARTS, keys.VISITORS)] + [
     (keys.HOME, b"")
 ]
 """What hosts said is not followed: a host's own words are those that it has said since."""
 
 
-def demands_in(host: str, answers: Iterable[Any]) -> dict[str, Demand]:
-    """The demands of the clusters of which a host has, or is to have, a part; without a host, of all."""
-    read = Demands(host)
-    for answer in answers:
-        for kv in answer.kvs:
-            read.put(kv)
-    return read.now()
+async def read_demands(etcd: EtcdClient, host: str) -> tuple["Demands", int]:
+    """The demands of a host, or without one those of all clusters, as of a revision of etcd, which is the second.
+
+    Of clusters on other hosts it is asked for each whether this one has said something: few have it do so, and all that
+    all hosts said of all clusters is too much for hosts that start together.
+    """
+    answer = await etcd.change((), [get(of) for of in _RANGES])
+    revision, known = int(answer.header.revision), Demands(host)
+    for response in answer.responses:
+        for kv in response.response_range.kvs:
+            known.put(kv)
+    elsewhere = known.elsewhere()
+    for begin in range(0, len(elsewhere), OPERATIONS_LIMIT):
+        some = elsewhere[begin : begin + OPERATIONS_LIMIT]
+        words = (one(keys.statuses(name) + host.encode(), keys_only=True, revision=revision) for name in some)
+        for name, found in zip(some, await etcd.read(*words), strict=True):
+            if found.kvs:
+                known.say(name, said=True)
+    return known, revision
 
 
 class Demands:
@@ -53,6 +57,10 @@ class Demands:
             for name, generation in self._heads.items()
             if self._is_ours(name)
         }
+
+    def elsewhere(self) -> list[str]:
+        """The clusters that the host has no part of, as far as it is known."""
+        return [name for name in self._heads if not self._is_ours(name)]
 
     def put(self, kv: Any) -> bool:
         """Take in a write; whether it may change demands of this host."""
@@ -79,8 +87,6 @@ class Demands:
             was_ours = self._is_ours(name)
             self._visitors.setdefault(name, {})[key] = value.decode()
             return was_ours or self._is_ours(name)
-        if key.startswith(keys.STATUSES) and host_in(key) == self._host:
-            self._said.add(keys.name_in(key, keys.STATUSES))
         return True
 
     def delete(self, key: bytes) -> bool:
@@ -140,14 +146,10 @@ class EtcdDemandWatch:
     async def _read(self) -> Mapping[str, Demand]:
         """Everything, at first and when the stream has ended."""
         self._said_meanwhile = {}
-        answer = await self._etcd.change((), [get(of) for of in RANGES_OF_DEMANDS])
-        self._known = Demands(self._host)
-        for response in answer.responses:
-            for kv in response.response_range.kvs:
-                self._known.put(kv)
+        self._known, revision = await read_demands(self._etcd, self._host)
         for name, said in self._said_meanwhile.items():
             self._known.say(name, said=said)
-        self._changes = self._etcd.follow(_FOLLOWED, answer.header.revision)
+        self._changes = self._etcd.follow(_FOLLOWED, revision)
         return self._known.now()
 
     def _forget_words_before(self, head: Any) -> None:

@@ -10,9 +10,9 @@ OPERATIONS_LIMIT = 100
 """Of one request: etcd takes 128."""
 
 
-def one(key: bytes) -> Any:
+def one(key: bytes, *, keys_only: bool = False, **more: int) -> Any:
     """The range of a single key."""
-    return rpc.RangeRequest(key=key)
+    return rpc.RangeRequest(key=key, keys_only=keys_only, **more)
 
 
 def below(prefix: bytes, *, keys_only: bool = False, **more: int) -> Any:

@@ -21,7 +21,7 @@ from reconciler.store.etcd import etcd_copies, etcd_parts
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.client import EtcdClient
-from reconciler.store.etcd.etcd_demands import RANGES_OF_DEMANDS, EtcdDemandWatch, demands_in
+from reconciler.store.etcd.etcd_demands import EtcdDemandWatch, read_demands
 from reconciler.store.etcd.etcd_history import EtcdHistory
 from reconciler.store.etcd.etcd_meeting import EtcdMeeting
 from reconciler.store.etcd.etcd_membership import EtcdMembership
@@ -175,7 +175,8 @@ class EtcdStore:
         return etcd_parts.entry_of(record, request, hosts)
 
     async def demands(self) -> dict[str, Demand]:
-        return demands_in(self.own_host, await self._etcd.read(*RANGES_OF_DEMANDS))
+        known, _ = await read_demands(self._etcd, self.own_host)
+        return known.now()
 
     def watch_demands(self) -> EtcdDemandWatch:
         self._demands = EtcdDemandWatch(self._etcd, self.own_host)
