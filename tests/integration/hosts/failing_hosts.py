@@ -21,7 +21,7 @@ from reconciler.host.disks.manifests import read_manifests
 from reconciler.host.libvirt.mark import parse_domain_mark
 from reconciler.model import names
 from reconciler.model.document import Snapshot
-from reconciler.model.record import EVERYTHING
+from reconciler.model.record import EVERYTHING, ClusterRecord, WantedPower
 from reconciler.model.snapshot import Manifest
 from reconciler.records import record_changes as changes
 from reconciler.records.stored_records import change_record
@@ -43,6 +43,7 @@ WHERE = {node: number for number, node in enumerate(NODES, 1)}
 _LIBVIRT = "/run/libvirt/libvirt-sock"
 _OVERLAYS = Path("/var/lib/vmcluster/overlays")
 _CALM_S = 2 * PATIENCE_S
+_STATES = {WantedPower.RUNNING: libvirt.VIR_DOMAIN_RUNNING, WantedPower.OFF: libvirt.VIR_DOMAIN_SHUTOFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class Seen:
     """Those that the machine or a snapshot stands on."""
     snapshots: frozenset[str]
     unfinished: frozenset[str]
+    cuts: bool
+    """Whether there is something of the cluster in the firewall."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +94,14 @@ class FailingHosts:
         """Ask for it, and wait until it is done, once."""
         before = self.seen()
         await self._ask_for(act)
-        await self.converged()
-        self.check(before, act)
+        self.check(before, act, await self.converged())
 
     async def _ask_for(self, act: Act) -> None:
         everything = frozenset({EVERYTHING})
         await change_record(self._store, CLUSTER, act.edit, actor="test", consent=lambda _: everything)
 
-    async def converged(self) -> None:
-        """Wait until all hosts say that everything is as desired."""
+    async def converged(self) -> ClusterRecord:
+        """Wait until all hosts say that everything is as in the record."""
         said: object = None
         try:
             async with asyncio.timeout(_CALM_S):
@@ -109,7 +111,7 @@ class FailingHosts:
                         assert entry is not None
                         said = status = entry.status
                         if status and status.converged and status.observed_generation >= entry.record.generation:
-                            return
+                            return entry.record
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(f"no end: {said}") from None
@@ -129,8 +131,7 @@ class FailingHosts:
         if halted:
             await FAILURES[failure](self, host)
         host.inside(HALT).unlink(missing_ok=True)
-        await self.converged()
-        self.check(before, act)
+        self.check(before, act, await self.converged())
         return halted
 
     async def _halted_or_converged(self, host: LabHost) -> bool:
@@ -166,17 +167,17 @@ class FailingHosts:
     def seen(self) -> dict[str, Seen]:
         return {host.name: _seen(host, node) for host, node in zip(self.hosts.hosts, NODES, strict=True)}
 
-    def check(self, before: Mapping[str, Seen], act: Act) -> None:
-        """Nothing is done twice, half done or left over; each host has its own node only."""
-        after = self.seen()
-        for name, now in after.items():
+    def check(self, before: Mapping[str, Seen], act: Act, record: ClusterRecord) -> None:
+        """All is as in the record; nothing was done twice or half, or is left over; each host has its own node only."""
+        for (name, now), intent in zip(self.seen().items(), record.nodes.values(), strict=True):
             was = self._starts.get(name, before[name].starts)
             assert not now.starts or now.starts == was + act.starts, f"{name}: {act.name} after {was} starts: {now}"
             self._starts[name] = now.starts or was
             assert not now.unfinished, f"{name}: {now}"
             assert now.layers == now.used_layers, f"{name}: {now}"
-            assert now.state in {libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_SHUTOFF}, f"{name}: {now}"
-        assert len({(now.state, now.boot_epoch, now.snapshots) for now in after.values()}) == 1, after
+            assert now.snapshots == record.snapshots.keys(), f"{name}: {now}"
+            assert (now.state, now.boot_epoch) == (_STATES[intent.power], intent.boot_epoch), f"{name}: {now}"
+            assert now.cuts == bool(record.faults), f"{name}: {now}"
         for host in self.hosts.hosts:
             text = host.inside(BOUNDARIES).read_text()
             processes = [process for process, _ in boundaries_in(text)]
@@ -211,6 +212,15 @@ async def killed(world: FailingHosts, host: LabHost) -> None:
 async def stopped_for_longer_than_its_lease(world: FailingHosts, host: LabHost) -> None:
     await world.without_lease(host)
     world.go_on(host)
+
+
+async def stopped_beside_another_controller(world: FailingHosts, host: LabHost) -> None:
+    """As where somebody starts one because the first does not answer: the second acts only once that is gone."""
+    second = start_controller(host, world.logs)
+    await world.without_lease(host)
+    world.go_on(host)
+    await world.converged()
+    second.kill()
 
 
 def cut_off(*, etcd: bool, hosts: bool) -> Failure:
@@ -263,6 +273,7 @@ async def with_another_leader(world: FailingHosts, host: LabHost) -> None:
 FAILURES: dict[str, Failure] = {
     "killed": killed,
     "stopped for longer than its lease": stopped_for_longer_than_its_lease,
+    "stopped beside another controller": stopped_beside_another_controller,
     "cut off from etcd": cut_off(etcd=True, hosts=False),
     "cut off from the other hosts": cut_off(etcd=False, hosts=True),
     "cut off from both": cut_off(etcd=True, hosts=True),
@@ -344,6 +355,7 @@ def _seen(host: LabHost, node: str) -> Seen:
         layers=frozenset(path.name for path in cluster.glob("*.qcow2")),
         used_layers=frozenset(name for head in heads for name in _layers_under(host, head)),
         snapshots=frozenset(of.snapshot_name for of in manifests),
+        cuts=f"vmcluster-{CLUSTER}" in host.run("nft", "list", "tables").stdout,
         unfinished=frozenset(path.parent.name for path in cluster.glob("snapshots/*/journal.json")),
     )
 

@@ -42,7 +42,7 @@ async def world(hosts: Hosts, controllers: dict[str, OnHost], logs: Path) -> Asy
 
 async def test_power_is_cycled_once_whatever_fails_meanwhile(world: FailingHosts) -> None:
     assert await world.failing(CYCLE, 1, "killed", "after CutPower")
-    assert await world.failing(CYCLE, 2, "stopped for longer than its lease", "after CutPower")
+    assert await world.failing(CYCLE, 2, "stopped beside another controller", "after CutPower")
     assert await world.failing(CYCLE, 3, "cut off from etcd", "before CutPower")
     assert await world.failing(CYCLE, 1, "cut off from both", "before Start")
     assert await world.failing(CYCLE, 2, "with two members of etcd killed", "before Start")
