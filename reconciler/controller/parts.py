@@ -6,16 +6,15 @@ from functools import reduce
 
 from reconciler.controller.part_report import power_elsewhere, with_nodes_elsewhere, with_snapshots_elsewhere
 from reconciler.controller.round_input import RoundInput
-from reconciler.controller.tunnel_lookup import Tunnels
 from reconciler.desired.part import part_of
-from reconciler.desired.tunnels import with_tunnel
+from reconciler.desired.tunnels import Visitors, is_joined, tunnel_of, with_tunnel
 from reconciler.error_codes import ErrorCode
-from reconciler.errors import OperationFailed
+from reconciler.errors import HostCapabilityMissing, OperationFailed
 from reconciler.host.disks.manifests import read_manifests
 from reconciler.host.open_connections import has_open_connection
 from reconciler.model.document import ClusterDocument, Power, Unknown
 from reconciler.model.faults import NetFaultInfo
-from reconciler.model.record import ClusterRecord
+from reconciler.model.record import ClusterRecord, TunnelSpec
 from reconciler.model.snapshot import Manifest, SnapshotBases
 from reconciler.model.status import HeldSnapshot, RecordStatus
 from reconciler.store.merged_status import merged_faults, merged_snapshots, nodes_by_host
@@ -132,3 +131,30 @@ class Parts:
         """The power of nodes on other hosts, as these saw it last."""
         standing = await self._store.standing(record.cluster_name) if self._host else None
         return power_elsewhere(record, self._host, standing.hosts) if standing and standing.hosts else {}
+
+
+class Tunnels:
+    """The tunnels of this host's parts, from the other hosts' addresses and the number of each cluster's network."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._numbers: dict[str, int] = {}
+
+    async def find(self, part: ClusterRecord, whole: ClusterRecord, home: str, visitors: Visitors) -> TunnelSpec | None:
+        """The tunnel of a part; None if no other host has nodes of the cluster, or visits it.
+
+        Raises `HostCapabilityMissing` if this host has no address for tunnels.
+        """
+        host, cluster = self._store.own_host, whole.cluster_name
+        if not is_joined(part, host, visitors):
+            return None
+        hosts = {*nodes_by_host(whole, home), *visitors, host} - {""}
+        addresses = await self._store.host_addresses(hosts)
+        if host not in addresses:
+            raise HostCapabilityMissing(
+                f"cluster {cluster} spans hosts, but host {host} has reported no address for tunnels",
+                hint="set `host_address` in its configuration, and start `vmcluster watch` there",
+            )
+        if cluster not in self._numbers:
+            self._numbers[cluster] = await self._store.network_number(cluster)
+        return tunnel_of(whole, host, home, self._numbers[cluster], addresses, visitors)

@@ -4,7 +4,8 @@ All share one signature. Each looks at its own field of the documents, and at a 
 a change is made. `Unknown` never yields an action: `reconciler.plan.planner` reports it.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from reconciler.model.plan import (
     Disruption,
     Epochs,
     PlugTap,
+    RestoreOwner,
     SetTunnel,
     StartNetwork,
     TakeSnapshot,
@@ -57,10 +59,18 @@ from reconciler.plan.document_queries import (
 )
 from reconciler.plan.flattening import flattening
 from reconciler.plan.growth import growth
-from reconciler.plan.owner_restoration import plan_owner_restoration
 
 HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
 _FOUND_ONLY = {"resumed", "flattening", "reowned", "misplaced"}
+_MOST_MARKS_SHOWN = 3
+_MARKED = {
+    "directory": "the directory",
+    "networks": "network",
+    "domains": "the domain of node",
+    "layers": "layer",
+    "seeds": "the seed of node",
+    "snapshots": "snapshot",
+}
 
 
 def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
@@ -110,7 +120,7 @@ def plan_layers(desired: ClusterDocument, observed: ClusterDocument) -> Iterator
                 message=f"{path} differs from the desired disk ({in_words(changes)}) and holds data: "
                 "restore the old value, or recreate the node with `cluster_apply(allow_data_loss=true)`",
             )
-    yield from plan_owner_restoration(desired, observed)
+    yield from _restore_owners(desired, observed)
     for path in known_extra(desired.layers, observed.layers):
         have = observed.layers[path]
         assert isinstance(have, Layer)
@@ -319,3 +329,43 @@ def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epoc
 def _cable_is_pulled(desired: ClusterDocument, node: str) -> bool:
     links = desired.links.get(node)
     return isinstance(links, NodeLinks) and links.down
+
+
+def _restore_owners(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[RestoreOwner]:
+    """The files that machines used below their layers, once no machine uses them or will use them again."""
+    given: set[Path] = set()
+    for path, layer in observed.layers.items():
+        if not isinstance(layer, Layer) or layer.reowned is None or layer.reowned.path in given:
+            continue
+        if _stays_down(layer.node, desired, observed):
+            given.add(layer.reowned.path)
+            reason = f"{layer.reowned.path} is no longer used"
+            yield RestoreOwner(node=layer.node, path=Path(path), file=layer.reowned, reason=reason)
+
+
+def _stays_down(node: str, desired: ClusterDocument, observed: ClusterDocument) -> bool:
+    """Whether the node is off and stays off, or is to be removed, which happens first."""
+    have, want = observed.power.get(node), desired.power.get(node)
+    if isinstance(have, Unknown) or isinstance(want, Unknown):
+        return False
+    if want is None:
+        return True
+    return want.state is PowerState.OFF and (not isinstance(have, Power) or have.state is PowerState.OFF)
+
+
+def plan_marks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """One obstacle for each origin that the record does not know, whatever else differs."""
+    by_cause: defaultdict[Unknown, list[str]] = defaultdict(list)
+    for key in observed.marks:
+        wanted = desired.marks.get(key)
+        if isinstance(wanted, Unknown) and wanted != observed.marks[key]:
+            by_cause[wanted].append(key)
+    for cause, keys in by_cause.items():
+        yield Obstacle(code=cause.code, message=f"{_marks_in_words(keys)}: {cause.unknown}", terminal=cause.terminal)
+
+
+def _marks_in_words(keys: Sequence[str]) -> str:
+    parts = (key.partition("/") for key in keys[:_MOST_MARKS_SHOWN])
+    shown = [" ".join((_MARKED[kind], name)) for kind, _, name in parts]
+    more = len(keys) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

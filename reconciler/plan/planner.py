@@ -46,7 +46,6 @@ from reconciler.plan.document_queries import (
 from reconciler.plan.flattening import in_its_turn, upkeep_last
 from reconciler.plan.link_planner import known_links, plan_links
 from reconciler.plan.power import plan_power
-from reconciler.plan.unknown_marks import plan_marks
 
 PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]] = {
     "networks": kind_planners.plan_networks,
@@ -56,7 +55,7 @@ PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]
     "power": plan_power,
     "taps": kind_planners.plan_taps,
     "snapshots": kind_planners.plan_snapshots,
-    "marks": plan_marks,
+    "marks": kind_planners.plan_marks,
     "links": plan_links,
 }
 """The function that owns each field of the document. Links come last: they depend on which nodes are powered on."""
@@ -93,7 +92,7 @@ def plan(
     something without `consent` (by default nothing may be lost) is left alone.
     """
     desired, observed = with_layers_in_order(desired), in_name_order(observed)
-    if foreign := tuple(of for of in plan_marks(desired, observed) if isinstance(of, Obstacle)):
+    if foreign := tuple(of for of in kind_planners.plan_marks(desired, observed) if isinstance(of, Obstacle)):
         return Plan(obstacles=foreign, foreign=True)
     if half_made := _sweep(observed):
         return Plan(actions=half_made)

@@ -5,9 +5,13 @@ Imported only where it is asked for: uvicorn is not needed over standard input a
 
 import hmac
 import logging
+import os
+import secrets
 import socket
+import stat
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -15,8 +19,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from pydantic_core import to_json
 
 from reconciler.errors import ConfigurationInvalid
+from reconciler.files.atomic import create_whole
 from reconciler.frontends.mcp.cluster_server import ClusterServer
-from reconciler.frontends.mcp.http_token import token_in
 from reconciler.frontends.mcp.server_options import HttpPlace
 from reconciler.frontends.mcp.stdio_messages import LONGEST, Refused, parse_message, render_message
 from reconciler.settings import load_settings
@@ -167,3 +171,37 @@ async def _answer(send: Send, status: int, body: bytes, *headers: tuple[bytes, b
     own = [(b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": own})
     await send({"type": "http.response.body", "body": body})
+
+
+_TOKEN_BYTES = 32
+_LEAST_TOKEN_LENGTH = 16
+_MOST_TOKEN_BYTES = 4096
+
+
+def token_in(path: Path) -> str:
+    """The token in a file, which is made with a new one if it is missing.
+
+    Raises `ConfigurationInvalid` for a file that others may read or that holds no token.
+    """
+    try:
+        create_whole(path, f"{secrets.token_urlsafe(_TOKEN_BYTES)}\n".encode())
+        content = _read_private(path)
+    except OSError as error:
+        raise ConfigurationInvalid(f"the token file {path} cannot be used: {error.strerror or error}") from error
+    token = content.decode(errors="replace").strip()
+    if len(token) < _LEAST_TOKEN_LENGTH or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigurationInvalid(
+            f"the token file {path} holds no token of at least {_LEAST_TOKEN_LENGTH} characters",
+            hint="remove it, and a new one is made",
+        )
+    return token
+
+
+def _read_private(path: Path) -> bytes:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_mode & 0o077 or found.st_uid not in {0, os.geteuid()}:
+            raise ConfigurationInvalid(
+                f"the token file {path} can be read by others, or is not your own file", hint=f"chmod 600 {path}"
+            )
+        return file.read(_MOST_TOKEN_BYTES)

@@ -1,17 +1,19 @@
 """The use cases as the tools call them. Imported at the first call, because it imports libvirt and SSH."""
 
 import asyncio
+import logging
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TypeVar
 
 import structlog
+from structlog.typing import Processor
 
 from reconciler.desired.topology_files import topology_names
 from reconciler.errors import ClusterNotFound
 from reconciler.frontends.mcp.caller import Caller
-from reconciler.frontends.mcp.mcp_logging import log_to_stderr
 from reconciler.model.results import ToolResult
 from reconciler.progress import Progress
 from reconciler.runtime import Runtime
@@ -81,3 +83,22 @@ def _log(caller: Caller, result: ToolResult[T], duration_s: float) -> None:
         event.info("tool_call", outcome="success")
     else:
         event.warning("tool_call", outcome="error", code=result.error.code.value, message=result.error.message)
+
+
+def log_to_stderr(level: LogLevel) -> None:
+    """Send the log to stderr; standard output is for the protocol."""
+    renderer: Processor = (
+        structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )

@@ -22,7 +22,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 
 from reconciler.errors import ConfigurationInvalid
-from reconciler.frontends.mcp.http_token import token_in
+from reconciler.frontends.mcp.http_server import token_in
 from reconciler.frontends.mcp.server_options import HttpPlace, options_of
 from tests.waiting import PATIENCE_S
 

@@ -15,11 +15,10 @@ from pydantic import FileUrl
 
 from reconciler.errors import ConfigurationInvalid
 from reconciler.frontends.mcp.cluster_server import ClusterServer
-from reconciler.frontends.mcp.mode import Mode
+from reconciler.frontends.mcp.mode import TOOLS_OF, Mode
 from reconciler.frontends.mcp.mode import chosen_mode as chosen
 from reconciler.frontends.mcp.server_options import options_of
 from reconciler.frontends.mcp.tools import TOOLS
-from reconciler.frontends.mcp.toolsets import TOOLS_OF
 from reconciler.model.choices import Confirmation, Toolset
 from tests.waiting import PATIENCE_S
 
