@@ -10,7 +10,6 @@ from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from reconciler.artifacts.elf import parse_modinfo, read_section
-from reconciler.errors import HostCapabilityMissing
 
 _FILE_NAME = re.compile(rb"([^/]+)\.ko(\.xz|\.gz|\.zst)?")
 _UNPACKED_MAX_BYTES = 512 * 1024**2
@@ -77,12 +76,8 @@ def _unpack_gz(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _unpack_zst(file: BinaryIO) -> Iterator[bytes]:
-    try:
-        import zstandard  # noqa: PLC0415  few trees have such modules
-    except ImportError:
-        raise HostCapabilityMissing(
-            "reading a module compressed with zstd needs the Python package `zstandard`", hint="pip install zstandard"
-        ) from None
+    import zstandard  # noqa: PLC0415  few trees have such modules
+
     unpacker = zstandard.ZstdDecompressor(max_window_size=_UNPACKER_LIMIT_BYTES)
     try:
         with unpacker.stream_reader(file, closefd=False) as stream:
