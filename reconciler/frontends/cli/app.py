@@ -26,7 +26,7 @@ from reconciler.frontends.cli import (
     picture_commands,
     service_commands,
     snapshot_commands,
-    stores,
+    store_commands,
     topology_commands,
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
@@ -77,7 +77,7 @@ for group in (
     topology_commands,
     host_commands,
     picture_commands,
-    stores,
+    store_commands,
     doctor_command,
     service_commands,
 ):

@@ -30,7 +30,7 @@ TABLES = {
     "SnapshotDeleteResult": "snapshot_tables:show_deleted",
     "SnapshotInfo": "snapshot_tables:show_snapshot",
     "SnapshotTree": "snapshot_tables:show_tree",
-    "StoreCopy": "stores:show_copied",
+    "StoreCopy": "store_commands:show_copied",
     "SyncStatus": "artifact_tables:show_sync",
     "TopologyFile": "topology_tables:show_topology",
     "TransferResult": "node_tables:show_transfer",
