@@ -84,6 +84,15 @@ def test_the_page_on_architecture_names_every_room() -> None:
     assert rooms - set(re.findall(r"`([a-z_]+)`", rows)) == set()
 
 
+def test_the_page_on_architecture_has_the_order_of_the_layers() -> None:
+    contract = (manual.ROOT / ".importlinter").read_text().partition("\nlayers =\n")[2].partition("\nexhaustive")[0]
+    layer = {name: at for at, names in enumerate(contract.splitlines()) for name in re.findall(r"[a-z_]+", names)}
+    rows = re.findall(r"^\| (`.*?) \|", (manual.MANUAL / "architecture.md").read_text(), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([a-z_]+)`", row) if name in layer]
+    assert len(named) > 20
+    assert named == sorted(named, key=layer.__getitem__)
+
+
 def test_every_message_that_the_page_on_troubleshooting_quotes_is_in_the_source() -> None:
     symptoms = re.findall(r"^\| ([^|]+) \|", (manual.MANUAL / "troubleshooting.md").read_text(), re.MULTILINE)
     quoted = [words for symptom in symptoms for words in re.findall(r'"([^"]+)"', symptom)]
