@@ -1,4 +1,4 @@
-"""Disk images that this host lacks are fetched from hosts that have them, and given to hosts that lack them.
+"""Fetches disk images that this host lacks from hosts that have them, and serves its own to the others.
 
 A fetch goes on in the background, so that nobody waits for it who does not need the image.
 """

@@ -1,4 +1,4 @@
-"""Adds faults to a record and removes them. Pure, like `intent`."""
+"""Adds faults to a record and removes them. Pure, like `record_changes`."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""What a store of this host only says where others speak of hosts."""
+"""The answers about hosts of a store that only this host uses."""
 
 from collections.abc import Collection, Mapping, Sequence, Set
 from ipaddress import IPv4Address, IPv6Address

@@ -1,4 +1,4 @@
-"""Copying all records from one store into another, to go from one host to several and back."""
+"""Copying all records from one store into another, to move from one host to several and back."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

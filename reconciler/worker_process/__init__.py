@@ -1,1 +1,1 @@
-"""Parses what guests said, away from the event loop. `work` makes the request, `child` is the process that answers."""
+"""Parses what guests said, away from the event loop. `calls` makes the request, `child` is the process that answers."""

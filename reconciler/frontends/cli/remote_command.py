@@ -1,4 +1,4 @@
-"""Finds where a remote command begins on the command line, so that its options are left to it, with or without `--`."""
+"""Finds where a remote command begins on the command line, so that its options are passed on, with or without `--`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any

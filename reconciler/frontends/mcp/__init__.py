@@ -1,1 +1,1 @@
-"""The MCP server: the tools on stdio."""
+"""The MCP server: tools, resources and prompts, on stdio or over HTTP."""

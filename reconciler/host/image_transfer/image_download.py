@@ -1,4 +1,4 @@
-"""Fetches a disk image from another host: goes on where an earlier attempt was ended, and keeps only what it asked for.
+"""Fetches a disk image from another host: continues an interrupted attempt, and keeps only what it asked for.
 
 What has arrived is in a file beside the image's place, under the image's digest. It takes its place when all of it has
 that digest, and never takes the place of another file.
