@@ -15,9 +15,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Self
 
-from reconciler.errors import OperationFailed
+from reconciler.errors import InvalidArgument, OperationFailed
 from reconciler.files.roots import Held, Opened
 
+ROOT = "x"
+"""The name of the file or the tree itself in the directory where it is unpacked."""
+COMPLETE = "complete"
+"""The last entry of our streams: tar(1) cannot tell a stream cut between two entries from a whole one."""
 _BLOCK_BYTES = 256 * 1024
 _SEGMENTS_LIMIT = 100_000
 """Maximum number of data segments of one file; each is kept in memory."""
@@ -203,6 +207,49 @@ class Packing:
 
     def _note(self, path: Path, why: str) -> None:
         self._moved.skipped.append(f"{os.fsencode(path).decode(errors='backslashreplace')}: {why}")
+
+
+def pack(source: Opened, descriptor: int, on_bytes: Callable[[int], None]) -> Moved:
+    """Write a file or a tree as a stream to a file descriptor, which is closed.
+
+    Symbolic links below `source` are packed as links. Anything but files, directories and links is left out. Raises
+    `OperationFailed`, and `InvalidArgument` if `source` itself is none of these.
+    """
+    moved, place = Moved(), source.path
+    with os.fdopen(descriptor, "wb") as target:
+        packing = Packing(target, moved, on_bytes)
+        try:
+            _require_copyable(source)
+            for found, name in _walk(source):
+                place = found.path
+                packing.add(found, name)
+            packing.end(COMPLETE)
+        except OSError as error:
+            raise OperationFailed(f"cannot read {place}: {error.strerror or error}") from error
+    return moved
+
+
+def _require_copyable(source: Opened) -> None:
+    mode = source.mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InvalidArgument(
+            f"{source.path} is a {file_kind(mode)}: only files and directories are copied",
+            hint="read it into a file first, then copy that",
+        )
+
+
+def _walk(source: Opened) -> Iterator[tuple[PackedFile, str]]:
+    """Everything to pack, with its name in the stream; a directory comes before its contents."""
+    ahead = [(PackedFile.at(source), ROOT)]
+    yield ahead[0]
+    while ahead:
+        above, place = ahead.pop()
+        if stat.S_ISDIR(above.status.st_mode):
+            directory = Held(above.open(os.O_RDONLY | os.O_DIRECTORY))
+            for name in directory.names():
+                below = PackedFile.beneath(directory, name, above.path / name), f"{place}/{name}"
+                yield below
+                ahead.append(below)
 
 
 def _member(name: str, status: os.stat_result) -> tarfile.TarInfo:

@@ -23,12 +23,12 @@ from typing import TYPE_CHECKING
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed, SshError, SshTimeout
 from reconciler.files.roots import Opened, PlaceToMake
 from reconciler.files.space import SpaceGuard
-from reconciler.guest import tar_tree
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import MarkedStream, begin_mark, group_mark, render_kill, render_own
-from reconciler.guest.packing import Moved
+from reconciler.guest.packing import COMPLETE, ROOT, Moved, pack
 from reconciler.guest.pool import SshPool
 from reconciler.guest.request import unstarted
+from reconciler.guest.unpacking import Unpacked, require_free_place, unpack
 
 if TYPE_CHECKING:
     import asyncssh
@@ -84,7 +84,7 @@ def _pack(source: Opened, directory: Path, on_bytes: OnBytes) -> Parcel:
             space.passed(passed)
             on_bytes(passed)
 
-        moved = tar_tree.pack(source, os.dup(descriptor), watched)
+        moved = pack(source, os.dup(descriptor), watched)
         return Parcel(descriptor, moved)
     except BaseException:
         os.close(descriptor)
@@ -157,12 +157,12 @@ async def pull_tree(
     as it may have taken long. Raises `InvalidArgument` for any other destination, and for a source that does not exist.
     """
     path = absolute_on_node(source)
-    await asyncio.to_thread(tar_tree.require_free_place, destination, path.name, replace=replace)
+    await asyncio.to_thread(require_free_place, destination, path.name, replace=replace)
     token = secrets.token_hex(8)
     read_end, write_end = _pipe()
     unpacking = asyncio.create_task(
         asyncio.to_thread(
-            tar_tree.unpack,
+            unpack,
             read_end,
             path,
             destination,
@@ -181,7 +181,7 @@ async def pull_tree(
     finally:
         sending.cancel()
         ended, unpacked = await asyncio.gather(sending, unpacking, return_exceptions=True)
-        if isinstance(unpacked, tar_tree.Unpacked) and not (isinstance(ended, _Ended) and ended.exit_code in _READ):
+        if isinstance(unpacked, Unpacked) and not (isinstance(ended, _Ended) and ended.exit_code in _READ):
             await asyncio.to_thread(unpacked.discard)
     pulled = _pulled(address, source, ended, unpacked)
     try:
@@ -200,8 +200,8 @@ def _pulled(
     address: GuestAddress,
     source: str,
     ended: _Ended | BaseException,
-    unpacked: tar_tree.Unpacked | BaseException,
-) -> tar_tree.Unpacked:
+    unpacked: Unpacked | BaseException,
+) -> Unpacked:
     """The outcome of a pull; a cause on the guest's side, if there is one, takes precedence over ours."""
     if isinstance(ended, _Ended) and ended.exit_code is not None and ended.exit_code not in _READ and ended.stderr:
         raise _failed(address, f"{source} was not read", ended)
@@ -231,11 +231,11 @@ def render_receive(destination: PurePosixPath, token: str, *, replace: bool, nee
         f'if [ $# = 2 ] && [ $(($1 * $2)) -lt {needed_bytes} ]; then echo "free bytes: $(($1 * $2))" >&2; exit 1; fi; '
         f'set -e; mkdir -p -- {parent}; cd -- {parent}; t=.vmcluster-push.{token}; mkdir -m 700 -- "$t"; '
         "trap 'rm -rf -- \"$t\"' EXIT; trap 'exit 1' HUP INT TERM PIPE; "
-        f'tar -xpof - -C "$t"; [ -e "$t/{tar_tree.COMPLETE}" ] || {{ echo "the copy was cut short" >&2; exit 1; }}; '
+        f'tar -xpof - -C "$t"; [ -e "$t/{COMPLETE}" ] || {{ echo "the copy was cut short" >&2; exit 1; }}; '
         f"if [ -d {target} ] && [ ! -L {target} ]; then {aside}; "
         f'elif [ -e {target} ] && [ ! -d {target} ] && [ ! -f {target} ]; then echo "{_IS_SPECIAL}" >&2; exit 1; '
-        f'elif [ -d "$t/{tar_tree.ROOT}" ] && [ -e {target} ]; then echo "{_IS_FILE}" >&2; exit 1; fi; '
-        f'mv -fT -- "$t/{tar_tree.ROOT}" {target}'
+        f'elif [ -d "$t/{ROOT}" ] && [ -e {target} ]; then echo "{_IS_FILE}" >&2; exit 1; fi; '
+        f'mv -fT -- "$t/{ROOT}" {target}'
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from reconciler.errors import OperationFailed
 from reconciler.files import space
 from reconciler.files.roots import place_at
-from reconciler.guest import tar_tree
+from reconciler.guest import unpacking
 from reconciler.guest.packing import Moved
 from tests.hostile import ROUNDS, SEED
 from tests.hostile.client import Sandbox
@@ -52,7 +52,7 @@ def unpack(stream: bytes, directory: Path, *, limit_bytes: int = 64 * MIB) -> Mo
         file.write(stream)
         file.seek(0)
         (directory / "stream").unlink()
-        unpacked = tar_tree.unpack(
+        unpacked = unpacking.unpack(
             os.dup(file.fileno()),
             PurePosixPath("/t"),
             place_at(directory / "back"),
@@ -101,8 +101,8 @@ def test_what_a_stream_claims_is_refused_before_it_costs_memory(claim: bytes, tm
 def test_what_is_kept_of_each_entry_is_bounded_in_all(
     kind: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tar_tree, "_SKIPPED_LIMIT", 100)
-    monkeypatch.setattr(tar_tree, "_REMEMBERED_LIMIT_BYTES", 2 * MIB)
+    monkeypatch.setattr(unpacking, "_SKIPPED_LIMIT", 100)
+    monkeypatch.setattr(unpacking, "_REMEMBERED_LIMIT_BYTES", 2 * MIB)
     # Paths intern their parts. Held here, they do not make the interpreter's table of such texts grow (by up to
     # several MiB at once) while memory is measured.
     names = [sys.intern(f"{n:080}") for n in range(4000)]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import InvalidArgument, OperationFailed
 from reconciler.files.roots import Opened, opened, place_at
-from reconciler.guest import tar_transfer, tar_tree
+from reconciler.guest import packing, tar_transfer, unpacking
 from reconciler.guest.packing import Moved
 from reconciler.guest.pool import SshPool
 from reconciler.guest.tar_transfer import Parcel
@@ -290,19 +290,19 @@ async def test_more_than_the_limit_is_not_taken(copies: Copies, here: Path, tmp_
 async def test_a_source_that_cannot_be_read_to_its_end_leaves_nothing(
     copies: Copies, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    walk = tar_tree._walk
+    walk = packing._walk
 
     def cut(source: Opened) -> object:
         yield from list(walk(source))[:2]
         raise OSError(5, "bad sector")
 
-    monkeypatch.setattr(tar_tree, "_walk", cut)
+    monkeypatch.setattr(packing, "_walk", cut)
     with pytest.raises(OperationFailed, match="bad sector"):
         await copies.push(here, tmp_path / "there")
     assert names(tmp_path) == ["here"]
 
 
-def unpacked(stream: bytes, directory: Path) -> tar_tree.Unpacked:
+def unpacked(stream: bytes, directory: Path) -> unpacking.Unpacked:
     read_end, write_end = os.pipe()
     if os.fork() == 0:  # more than a pipe holds
         os.close(read_end)
@@ -313,7 +313,7 @@ def unpacked(stream: bytes, directory: Path) -> tar_tree.Unpacked:
             os._exit(0)
     os.close(write_end)
     try:
-        return tar_tree.unpack(
+        return unpacking.unpack(
             read_end,
             PurePosixPath("/t"),
             place_at(directory / "back"),

@@ -1,4 +1,4 @@
-"""Packs the host's files as a tar stream, and unpacks a stream without trusting its author.
+"""Unpacks a tar stream without trusting its author.
 
 A stream from a guest may name anything. It is unpacked into a fresh directory beside the destination, in which no
 symbolic link exists until all files are written, so no name can lead out of it. Links that would lead out of the tree,
@@ -13,23 +13,19 @@ import secrets
 import shutil
 import stat
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import IO
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
-from reconciler.files.roots import Held, Opened, PlaceToMake
+from reconciler.files.roots import Held, PlaceToMake
 from reconciler.files.space import SpaceGuard
 from reconciler.guest.archive import Archive, Entry
-from reconciler.guest.packing import Moved, PackedFile, Packing, file_kind
+from reconciler.guest.packing import ROOT, Moved, file_kind
 
 MEMBERS_LIMIT = 1_000_000
-ROOT = "x"
-"""The name of the file or the tree itself in the directory where it is unpacked."""
-COMPLETE = "complete"
-"""The last entry of our streams: tar(1) cannot tell a stream cut between two entries from a whole one."""
 _BLOCK_BYTES = 256 * 1024
 _LINE_BYTES = 4096
 _MODE_BITS = 0o755
@@ -40,49 +36,6 @@ _REMEMBERED_LIMIT_BYTES = 128 * 1024 * 1024
 _REMEMBERED_ENTRY_BYTES = 1000
 """Approximate memory of one such entry in addition to its texts."""
 _NAME_SHOWN = 200
-
-
-def pack(source: Opened, descriptor: int, on_bytes: Callable[[int], None]) -> Moved:
-    """Write a file or a tree as a stream to a file descriptor, which is closed.
-
-    Symbolic links below `source` are packed as links. Anything but files, directories and links is left out. Raises
-    `OperationFailed`, and `InvalidArgument` if `source` itself is none of these.
-    """
-    moved, place = Moved(), source.path
-    with os.fdopen(descriptor, "wb") as target:
-        packing = Packing(target, moved, on_bytes)
-        try:
-            _require_copyable(source)
-            for found, name in _walk(source):
-                place = found.path
-                packing.add(found, name)
-            packing.end(COMPLETE)
-        except OSError as error:
-            raise OperationFailed(f"cannot read {place}: {error.strerror or error}") from error
-    return moved
-
-
-def _require_copyable(source: Opened) -> None:
-    mode = source.mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise InvalidArgument(
-            f"{source.path} is a {file_kind(mode)}: only files and directories are copied",
-            hint="read it into a file first, then copy that",
-        )
-
-
-def _walk(source: Opened) -> Iterator[tuple[PackedFile, str]]:
-    """Everything to pack, with its name in the stream; a directory comes before its contents."""
-    ahead = [(PackedFile.at(source), ROOT)]
-    yield ahead[0]
-    while ahead:
-        above, place = ahead.pop()
-        if stat.S_ISDIR(above.status.st_mode):
-            directory = Held(above.open(os.O_RDONLY | os.O_DIRECTORY))
-            for name in directory.names():
-                below = PackedFile.beneath(directory, name, above.path / name), f"{place}/{name}"
-                yield below
-                ahead.append(below)
 
 
 @dataclass(slots=True)
