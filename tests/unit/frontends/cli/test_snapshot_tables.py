@@ -189,8 +189,8 @@ def test_where_all_is_needed_nothing_can_go() -> None:
     away = {"n1": "host2", "n2": "host3", "n3": "host2"}
     told = [*unneeded_lines(Unneeded(cluster_name="lab", layers=(), half_made=(), nodes_elsewhere=away))]
     assert told[1:] == [
-        "not about n1, n3, whose files are on host2: run the same there",
-        "not about n2, whose files are on host3: run the same there",
+        "the files of n1, n3 are on host host2: run this command there too",
+        "the files of n2 are on host host3: run this command there too",
     ]
     assert list(unneeded_lines(Unneeded(cluster_name="lab", layers=(), half_made=()))) == [
         "nothing to remove: every layer is needed"
