@@ -27,7 +27,7 @@ from reconciler.source.problems import Finding, in_order, problem_report, unquot
 from reconciler.source.reading import SourceUnreadable, read_source_file
 from reconciler.source.tree import SourceDocument, SourceNode
 from reconciler.source.validation_messages import explain_validation
-from reconciler.store.etcd.members import SCHEME, EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.etcd_address import SCHEME, EtcdAddress, EtcdCredentials
 
 _PREFIX = "VMCLUSTER_"
 _NO_CONFIGURATION = "not a configuration of vmcluster: it has none of its keys (correct the file)"

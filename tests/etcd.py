@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from reconciler.store.etcd.members import EtcdAddress
+from reconciler.store.etcd.etcd_address import EtcdAddress
 from tests.waiting import PATIENCE_S
 
 PROGRAM = "etcd"

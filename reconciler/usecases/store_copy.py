@@ -11,7 +11,7 @@ from reconciler.model.base import Frozen
 from reconciler.progress import Report
 from reconciler.runtime import open_store
 from reconciler.settings import Settings
-from reconciler.store.etcd.members import SCHEME, EtcdAddress
+from reconciler.store.etcd.etcd_address import SCHEME, EtcdAddress
 from reconciler.store.lease import FILE_NAME, Lease
 from reconciler.store.protocol import Store
 from reconciler.store.sqlite import FILE_NAME as RECORDS

@@ -32,9 +32,9 @@ from reconciler.model.origin import Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.records.record_changes import started, stopped, with_spec
-from reconciler.store.etcd import client as etcd_client
+from reconciler.store.etcd import etcd_client
+from reconciler.store.etcd.etcd_address import EtcdCredentials
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.protocol import Demand
 from tests.etcd import RunningEtcd, running_etcd

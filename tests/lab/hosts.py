@@ -22,7 +22,7 @@ import yaml
 
 from reconciler.files.configuration_files import DEFAULT_CONFIG_PATH
 from reconciler.guest.keys import generate_client_key
-from reconciler.store.etcd.members import EtcdAddress
+from reconciler.store.etcd.etcd_address import EtcdAddress
 from tests.authority import Authority
 from tests.etcd import RunningEtcd
 from tests.kvm_verdict import give_kvm_verdict

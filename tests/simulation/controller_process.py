@@ -28,7 +28,7 @@ from reconciler.model.record import ClusterRecord
 from reconciler.model.status import HeldSnapshot
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
-from reconciler.store.etcd import client, etcd_meeting, etcd_membership
+from reconciler.store.etcd import etcd_client, etcd_meeting, etcd_membership
 from tests.simulation.machines import Machine, RemoteMachine, perform
 
 TTL_S = 2
@@ -142,8 +142,8 @@ def _act_on(machine: Machine) -> None:
         (status_writer, "_held", held),
         (parts, "read_manifests", lambda *_: []),
         (etcd_membership, "TTL_S", TTL_S),
-        (client, "ANSWER_S", TTL_S / 5),
-        (client, "PATIENCE_S", TTL_S / 2),
+        (etcd_client, "ANSWER_S", TTL_S / 5),
+        (etcd_client, "PATIENCE_S", TTL_S / 2),
         (etcd_meeting, "_ANSWER_S", TTL_S / 2),
         (runner, "PREPARED_S", 20.0),
         (retries, "LONGEST_DELAY_S", TTL_S),

@@ -28,10 +28,10 @@ from reconciler.records import record_changes as changes
 from reconciler.records.recovery import documents
 from reconciler.records.stored_records import change_record
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete_below, one
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from tests.etcd import RunningEtcd, running_members
 from tests.simulation import edits
 from tests.simulation.controller_process import TTL_S

@@ -15,9 +15,9 @@ from reconciler.model.status import ConditionType
 from reconciler.records.approval import Approval
 from reconciler.runtime import Runtime
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdCredentials
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete, delete_below
-from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.usecases.consoles import Consoles
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.network_faults import Faults

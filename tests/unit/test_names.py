@@ -8,7 +8,6 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[2]
 
 FAMILIES = {
-    "change_feed": {"store/change_feed.py", "store/etcd/change_feed.py"},  # each kind of store has one
     "faults": {"faults", "model/faults.py"},
     "host": {"host", "model/host.py"},
     "kernel_log": {"kernel_log", "model/kernel_log.py"},

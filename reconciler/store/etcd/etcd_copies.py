@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.store.copies import StoredChange, StoredCluster, dropped_change
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_history import token_writes, tokens_of_old_changes
 from reconciler.store.etcd.etcd_parts import placement_writes_of, removals_of
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put

@@ -1,4 +1,4 @@
-"""The demands of the clusters that a host has a part of: read once, and then kept up with by what is changed."""
+"""The demands of the clusters that a host has a part of: read once, then updated from what changes."""
 
 import asyncio
 import json
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, get, one
 from reconciler.store.protocol import Demand
 

@@ -12,7 +12,7 @@ from aetcd import rpc
 
 from reconciler.errors import StoreUnavailable
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, delete_below, one, put, unchanged
 from reconciler.store.etcd.record_change import document_of_value
 from reconciler.store.patch import patched

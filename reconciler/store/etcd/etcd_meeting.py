@@ -13,8 +13,8 @@ from typing import Any
 
 from reconciler.errors import StoreUnreachable
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_change_feed import EtcdChangeFeed, EtcdChangeWaiter
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import below, delete_below, one, put, unchanged
 from reconciler.store.meeting import CalledOff, Phase
 
@@ -72,7 +72,7 @@ class EtcdMeeting:
             async with asyncio.timeout(limit_s + _ANSWER_S):
                 await self._reach(phase, limit_s)
         except TimeoutError:
-            told = f"the store did not answer in time, so nobody knows how far other hosts are with {self._matter}"
+            told = f"the store did not answer in time, so it is not known how far other hosts are with {self._matter}"
             raise StoreUnreachable(told, hint="it is called off once the store answers") from None
 
     async def _reach(self, phase: Phase, limit_s: float) -> None:
@@ -85,7 +85,7 @@ class EtcdMeeting:
         deadline = time.monotonic() + limit_s
         while behind := await self._behind(phase):
             if time.monotonic() > deadline:
-                await self._end(f"{_names(behind)} did not come so far within {limit_s:g} s")
+                await self._end(f"{_names(behind)} did not get this far within {limit_s:g} s")
             await waiter.wait(timeout_s=_LOOK_AGAIN_S)
 
     async def agree(self) -> None:

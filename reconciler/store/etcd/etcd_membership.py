@@ -1,4 +1,4 @@
-"""The lease of this host in etcd: alive means that others leave its nodes alone, and that it may act.
+"""The lease of this host in etcd: while it lives, others leave the host's nodes alone, and the host may act.
 
 All processes of a host share one lease, which ends when none of them has kept it alive for `TTL_S`. Each counts for
 itself, on a clock that goes on while the machine sleeps, until when it may rely on that.
@@ -13,7 +13,7 @@ import structlog
 
 from reconciler.errors import ClusterError, Conflict, HostFenced
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete, one, put, unchanged
 from reconciler.store.etcd.host_registry import EtcdHosts
 from reconciler.store.host_identity import HostIdentity
@@ -99,7 +99,7 @@ class EtcdMembership:
             if held := await self._take(claim, alive, machine):
                 log.info("lease_taken", host=self._identity.name, term=held.term)
                 return held
-        raise Conflict(f"other processes take the lease of host {self._identity.name} all the time", hint="try again")
+        raise Conflict(f"other processes keep taking the lease of host {self._identity.name}", hint="try again")
 
     async def _take(self, claim: Any, alive: Any, machine: str) -> _Held | None:
         """A new lease; None if another process was first."""

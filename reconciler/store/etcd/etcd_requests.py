@@ -1,4 +1,4 @@
-"""etcd's requests and comparisons, as short as they are meant. Pure."""
+"""Short forms of etcd's requests and comparisons. Pure."""
 
 from typing import Any
 

@@ -19,8 +19,9 @@ from reconciler.model.status import RecordStatus
 from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.etcd import etcd_copies, etcd_parts
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.change_feed import EtcdChangeFeed, EtcdChangeWaiter
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.etcd_change_feed import EtcdChangeFeed, EtcdChangeWaiter
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_demands import EtcdDemandWatch, read_demands
 from reconciler.store.etcd.etcd_history import EtcdHistory
 from reconciler.store.etcd.etcd_meeting import EtcdMeeting
@@ -28,7 +29,6 @@ from reconciler.store.etcd.etcd_membership import EtcdMembership
 from reconciler.store.etcd.etcd_requests import below, exists, get, one, put, touch, unchanged
 from reconciler.store.etcd.event_log import EtcdEventLog
 from reconciler.store.etcd.host_registry import EtcdHosts
-from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from reconciler.store.etcd.record_change import REMOVAL, RecordChange, StoredNow, stored_in
 from reconciler.store.etcd.round_requests import number_of
 from reconciler.store.etcd.tidying import EtcdTidying
@@ -321,7 +321,7 @@ class EtcdStore:
             if await self._made(name, generation, token, self._etcd.change(is_same, operations)):
                 await self._history.drop_old(name, generation)
                 return change.result
-        raise Conflict(f"others change the record of cluster {name} all the time", hint="try again")
+        raise Conflict(f"other clients keep changing the record of cluster {name}", hint="try again")
 
     async def _made(self, name: str, generation: int, token: str, making: Awaitable[Any]) -> bool:
         """Whether the change was made; etcd makes the one that fills its database, and refuses it (3.4, applier)."""

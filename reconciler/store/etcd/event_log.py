@@ -12,7 +12,7 @@ from typing import Any
 
 from reconciler.model.event import ClusterEvent
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, count_below, delete, oldest_below, one, put
 from reconciler.store.record_json import loaded, parsed, text_of
 from reconciler.store.sql_tables import KEPT_EVENTS

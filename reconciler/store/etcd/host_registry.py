@@ -9,7 +9,7 @@ from reconciler.errors import Conflict, HostNotFound
 from reconciler.model.host import HostRecord, HostReport
 from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_parts import host_in, write_of
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, unchanged
 from reconciler.store.record_json import document_in, parsed, text_of

@@ -147,9 +147,9 @@ def unpacked(value: bytes) -> str:
     try:
         plain = opened.decompress(value[1:], _UNPACKED_LIMIT_BYTES)
     except zlib.error as error:
-        raise ValueError(f"it is not compressed as it says: {error}") from error
+        raise ValueError(f"its compressed content is damaged: {error}") from error
     if opened.unconsumed_tail or not opened.eof:
-        raise ValueError("it is cut off, or larger than any record")
+        raise ValueError("it is truncated, or larger than any record")
     return plain.decode()
 
 

@@ -1,4 +1,4 @@
-"""Requests for a round, counted in the version of one key per cluster: asking for one needs no reading before."""
+"""Requests for a round, counted in the version of one key per cluster: asking for one reads nothing first."""
 
 from typing import Any
 

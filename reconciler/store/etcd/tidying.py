@@ -8,7 +8,7 @@ import structlog
 
 from reconciler.errors import StoreUnavailable, StoreUnreachable
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import one, put, unchanged
 
 log = structlog.get_logger(__name__)

@@ -10,7 +10,7 @@ from typing import Any
 
 from reconciler.errors import ClusterNotFound, OperationFailed
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_parts import address_of_visitor, visitors_in
 from reconciler.store.etcd.etcd_requests import below, delete, exists, one, put, unchanged
 

@@ -26,10 +26,10 @@ from reconciler.model.snapshot import Manifest
 from reconciler.records import record_changes as changes
 from reconciler.records.stored_records import change_record
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdCredentials
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete_below, one
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdCredentials
 from tests.etcd import RunningEtcd
 from tests.integration.hosts.halting_controller import BOUNDARIES, HALT, ask_to_halt, boundaries_in
 from tests.integration.hosts.idle_cluster import start_logged

@@ -24,10 +24,10 @@ from reconciler.model.record import ClusterRecord
 from reconciler.observe.host_report import own_image_key
 from reconciler.settings import Settings
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdCredentials
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete_below
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from tests.etcd import RunningEtcd, free_ports, running_etcd
 from tests.unit.store.samples import sample_record

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import Conflict
-from reconciler.store.etcd.members import SCHEME, EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.etcd_address import SCHEME, EtcdAddress, EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease

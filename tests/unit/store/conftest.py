@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.store.etcd import key_names
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdCredentials
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete_below
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.sqlite import SqliteStore
 from tests.etcd import RunningEtcd, running_etcd
 from tests.unit.store.client import AnyStore, opened

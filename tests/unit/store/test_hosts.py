@@ -16,10 +16,10 @@ from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import etcd_membership
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd import visitors as visitors_module
-from reconciler.store.etcd.client import Call, EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdCredentials
+from reconciler.store.etcd.etcd_client import Call, EtcdClient
 from reconciler.store.etcd.etcd_requests import delete
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.sqlite import SqliteStore
 from tests.etcd import RunningEtcd, running_etcd
@@ -266,7 +266,7 @@ async def test_without_etcd_a_host_stops_to_act_before_others_see_it_lost(
     with running_etcd(tmp_path / "data") as etcd:
         async with of_host(etcd, "one", tmp_path) as store:
             term = await store.membership().enter()
-            monkeypatch.setattr("reconciler.store.etcd.client.PATIENCE_S", 0.3)
+            monkeypatch.setattr("reconciler.store.etcd.etcd_client.PATIENCE_S", 0.3)
             etcd.stop()
 
             async def fenced() -> bool:

@@ -6,8 +6,8 @@ import pytest
 from reconciler.errors import ClusterError, ConfigurationInvalid, Conflict, InvalidArgument
 from reconciler.settings import Settings
 from reconciler.store.copies import StoredCluster
+from reconciler.store.etcd.etcd_address import EtcdCredentials
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.lease import FILE_NAME, Lease
 from reconciler.store.sqlite import SqliteStore
 from reconciler.usecases import store_copy

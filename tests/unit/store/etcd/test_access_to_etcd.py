@@ -9,10 +9,10 @@ import pytest
 from aetcd import rpc
 
 from reconciler.errors import StoreUnavailable, StoreUnreachable
-from reconciler.store.etcd import client
+from reconciler.store.etcd import etcd_client
 from reconciler.store.etcd import key_names as keys
+from reconciler.store.etcd.etcd_address import EtcdAddress, EtcdCredentials
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from tests.authority import Authority
 from tests.etcd import RunningEtcd, running_etcd
 from tests.unit.store.test_store import put_new
@@ -50,7 +50,7 @@ async def test_a_client_and_a_server_with_certificates_know_each_other(
 async def test_who_shows_no_certificate_or_believes_another_authority_gets_nothing(
     tls_etcd: RunningEtcd, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(etcd_client, "PATIENCE_S", 0.5)
     stranger = Authority(tmp_path / "others")
     for credentials in (
         EtcdCredentials(authority.ca),

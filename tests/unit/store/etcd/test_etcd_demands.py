@@ -9,11 +9,11 @@ from random import Random
 import pytest
 
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdCredentials
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_parts import removals_of
 from reconciler.store.etcd.etcd_requests import delete, put
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.protocol import Demand
 from tests.etcd import running_etcd

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import StoreUnreachable
-from reconciler.store.etcd import client
+from reconciler.store.etcd import etcd_client
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_address import EtcdCredentials
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.meeting import CalledOff, Meeting, Phase, SoleMeeting
 from tests.etcd import RunningEtcd, running_etcd
@@ -96,7 +96,7 @@ async def test_one_that_does_not_answer_or_is_gone_calls_it_off(
 ) -> None:
     one, two = (meetings(stores)[name] for name in ("one", "two"))
     assert await one.begin()
-    with pytest.raises(CalledOff, match=r"snapshot-1 was called off.*host one: host three, two did not come so far"):
+    with pytest.raises(CalledOff, match=r"snapshot-1 was called off.*host one: host three, two did not get this far"):
         await one.reach(Phase.PREPARED, limit_s=0)
     await stores["three"].membership().close()
     client = EtcdClient(empty_etcd.address, EtcdCredentials())
@@ -110,7 +110,7 @@ async def test_one_that_does_not_answer_or_is_gone_calls_it_off(
 async def test_nobody_waits_for_longer_than_was_said_while_the_store_is_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PATIENCE_S", 1000 * PATIENCE_S)
+    monkeypatch.setattr(etcd_client, "PATIENCE_S", 1000 * PATIENCE_S)
     with running_etcd(tmp_path / "data") as etcd:
         async with EtcdStore(etcd.address, EtcdCredentials(), host=HostIdentity("one", tmp_path / "one")) as store:
             await store.membership().enter()

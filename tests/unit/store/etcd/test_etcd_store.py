@@ -12,12 +12,12 @@ import pytest
 from reconciler.errors import OperationFailed, RecordUnreadable, StoreUnavailable, StoreUnreachable
 from reconciler.model.record import ClusterRecord
 from reconciler.records.recovery import documents
-from reconciler.store.etcd import client, etcd_history, key_names
-from reconciler.store.etcd.change_feed import EtcdChangeWaiter
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd import etcd_client, etcd_history, key_names
+from reconciler.store.etcd.etcd_address import EtcdAddress, EtcdCredentials
+from reconciler.store.etcd.etcd_change_feed import EtcdChangeWaiter
+from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import below, put
 from reconciler.store.etcd.etcd_store import EtcdStore
-from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.sqlite import SqliteStore
 from tests.etcd import RunningEtcd, free_ports, running_etcd
@@ -38,7 +38,7 @@ async def own_etcd(tmp_path: Path) -> AsyncIterator[RunningEtcd]:
 async def test_a_server_that_is_away_is_said_in_time_and_when_it_is_back_all_goes_on(
     own_etcd: RunningEtcd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(etcd_client, "PATIENCE_S", 0.5)
     async with EtcdStore(own_etcd.address, EtcdCredentials()) as store:
         record = await put_new(store)
         watch = await store.watch()
@@ -64,7 +64,7 @@ async def test_a_server_that_is_away_is_said_in_time_and_when_it_is_back_all_goe
 async def test_a_watch_at_a_member_that_was_cut_off_from_the_others_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(etcd_client, "PATIENCE_S", 0.5)
     fast = ("--election-timeout", "300", "--heartbeat-interval", "30")
     one, two, three, four = free_ports(4)
     members = [
@@ -104,8 +104,8 @@ async def test_a_member_that_does_not_answer_is_passed_over(etcd: RunningEtcd, e
 async def test_a_member_that_hangs_is_passed_over(
     etcd: RunningEtcd, own_etcd: RunningEtcd, empty_etcd: RunningEtcd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "ANSWER_S", 0.3)
-    monkeypatch.setattr(client, "PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr(etcd_client, "ANSWER_S", 0.3)
+    monkeypatch.setattr(etcd_client, "PATIENCE_S", PATIENCE_S)
     assert own_etcd.process is not None
     own_etcd.process.send_signal(signal.SIGSTOP)
     address = EtcdAddress.parse(f"etcd://127.0.0.1:{own_etcd.port},127.0.0.1:{etcd.port}")

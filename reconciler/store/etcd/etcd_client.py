@@ -18,8 +18,8 @@ from aetcd import rpc
 
 from reconciler.errors import OperationFailed, StoreUnavailable, StoreUnreachable
 from reconciler.files.plain import read_plain_file
+from reconciler.store.etcd.etcd_address import EtcdAddress, EtcdCredentials, EtcdMember
 from reconciler.store.etcd.etcd_requests import get, one
-from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials, EtcdMember
 
 ANSWER_S = 3.0
 """How long one member may take for an answer before the next is asked."""
@@ -53,7 +53,7 @@ _WITH_A_LEADER = ("hasleader", "true")
 """A member that was cut off from the others would go on to follow, and never hear of a change."""
 
 _TOO_LARGE = ("request is too large", "larger than max")
-_NO_SPACE_HINT = "free room in etcd: compact it, defragment it, then disarm its alarm (`etcdctl`)"
+_NO_SPACE_HINT = "free space in etcd: compact it, defragment it, then disarm its alarm (`etcdctl`)"
 _REFUSED_HINT = "`store`, `store_password_file` and the TLS files say who vmcluster is to etcd"
 
 Options = dict[str, Any]
@@ -206,7 +206,7 @@ class EtcdClient:
     def _unreachable(self, error: grpc.aio.AioRpcError) -> StoreUnreachable:
         return StoreUnreachable(
             f"no member of {self._address} answers: {error.details() or error.code().name}",
-            hint="machines run on and faults end in time without it; start etcd, or correct `store`",
+            hint="machines keep running and faults end on time; start etcd, or correct `store`",
         )
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.store.etcd.members import EtcdAddress, EtcdCredentials, EtcdMember
+from reconciler.store.etcd.etcd_address import EtcdAddress, EtcdCredentials, EtcdMember
 
 FILE = Path("/etc/vmcluster/file")
 

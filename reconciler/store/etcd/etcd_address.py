@@ -1,4 +1,4 @@
-"""Where an etcd is, and how its members are spoken to. Pure."""
+"""Where an etcd is, and the credentials for it. Pure."""
 
 import re
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from reconciler.errors import StoreUnavailable
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.client import EtcdClient
+from reconciler.store.etcd.etcd_client import EtcdClient
 
 _PAUSE_S = 0.2
 _IDLE_S = 5.0
