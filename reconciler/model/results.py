@@ -234,7 +234,9 @@ class SnapshotInfo(Abridgeable):
     created_at: Moment | None = Field(description="When it was taken; null for a lost one.")
     per_node: dict[str, SnapshotNodeInfo] = Field(description="By node: its part of the snapshot.")
     include_memory: bool = Field(default=False, description="The nodes' memory was saved too.")
-    pause_s: float = Field(default=0.0, description="How long running nodes were paused for it.")
+    pause_s: float = Field(
+        default=0.0, description="How long running nodes were paused for it; their clocks are behind by as much."
+    )
     lost: bool = Field(default=False, description="It was taken and no longer exists.")
     parent: str | None = Field(
         default=None, description="The snapshot that its disks are based on; null for the base image, or if not known."

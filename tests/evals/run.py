@@ -40,18 +40,19 @@ class SolvedAtStart(Exception):
 
 async def attempt(task: Task, world: World, agent: Agent) -> Outcome:
     """Try a task on a cluster that is as after its boot. Raises `SolvedAtStart`."""
-    await take(task.start, world)
-    try:
-        if not await _problems(task, world, ""):
-            raise SolvedAtStart(task.name)
-        record = world.directory / f"{task.name}.jsonl"
-        record.write_text("")
-        answer = await agent(task, world, record)
-        problems = await _problems(task, world, answer)
-        with record.open() as lines:
-            measure = Measure.of(lines)
-    finally:
-        await take(task.end, world)
+    record = world.directory / f"{task.name}.jsonl"
+    record.write_text("")
+    async with world.tools() as tools:
+        await take(task.start, world, tools)
+        try:
+            if not await _problems(task, world, tools, ""):
+                raise SolvedAtStart(task.name)
+            answer = await agent(task, world, record)
+            problems = await _problems(task, world, tools, answer)
+        finally:
+            await take(task.end, world, tools)
+    with record.open() as lines:
+        measure = Measure.of(lines)
     return Outcome(task, answer, tuple(problems), measure)
 
 
@@ -127,9 +128,8 @@ async def _rewind(world: World, tools: Tools) -> None:
             await tools.call("snapshot_delete", **here, snapshot_name=snapshot["snapshot_name"])
 
 
-async def _problems(task: Task, world: World, answer: str) -> list[str]:
-    async with world.tools() as tools:
-        return [problem async for problem in CHECKS[task.check](world, tools, answer)]
+async def _problems(task: Task, world: World, tools: Tools, answer: str) -> list[str]:
+    return [problem async for problem in CHECKS[task.check](world, tools, answer)]
 
 
 def _with(word: str, told: dict[str, str]) -> str:

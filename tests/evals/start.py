@@ -15,11 +15,10 @@ from tests.waiting import PATIENCE_S
 _POLL_S = 0.5
 
 
-async def take(steps: Sequence[dict[str, Any]], world: World) -> None:
+async def take(steps: Sequence[dict[str, Any]], world: World, tools: Tools) -> None:
     """Take steps one after the other. Raises `Refused`, `CalledProcessError` and `TimeoutError`."""
-    async with world.tools() as tools:
-        for step in steps:
-            await _take(_filled(step, world.names), world, tools)
+    for step in steps:
+        await _take(_filled(step, world.names), world, tools)
 
 
 async def _take(step: dict[str, Any], world: World, tools: Tools) -> None:

@@ -95,6 +95,6 @@ async def test_what_the_kernel_lacks_is_refused_when_it_is_asked_for_and_not_whe
     async with connected(bed) as agent:
         await agent.call("cluster_define", topology_name=CLUSTER)
         error = await refusal(agent, "net_impair", source_node="n0", latency_ms=10)
-        assert error["code"] == "HOST_CAPABILITY_MISSING"
-        assert "sch_netem" in error["message"]
+        assert (error["code"], error["recoverable"]) == ("HOST_CAPABILITY_MISSING", True)
+        assert all(words in error["message"] for words in ("sch_netem", "rate limits (`rate_kbit`) and partitions"))
         assert await call(agent, "net_fault_list") == []
