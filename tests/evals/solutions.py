@@ -106,7 +106,7 @@ async def odd_node(world: World, tools: Tools) -> str:
 
 
 async def new_cluster(world: World, tools: Tools) -> str:
-    text: str = (await tools.call("topology_show", topology=world.cluster))["text"]
+    text: str = (await tools.call("topology_show", topology=world.cluster))["yaml"]
     image = next(line for line in text.splitlines() if line.startswith("base_image:")).partition(": ")[2]
     topology = f"""\
 cluster_name: extra
