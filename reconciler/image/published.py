@@ -52,13 +52,18 @@ class ImageDescription(BaseModel):
     cmdline: str
     """For `boot` in a topology, with `kernel` and `initrd`."""
 
+    waits: bool = False
+    """Its first stage waits for an identity where the seed says so (`root/README.md`): templates can be made of it."""
+
     files: Mapping[str, FileFacts]
 
 
 def describe(files: ImageFiles, recipe_digest: str, kernel_version: str, cmdline: str) -> None:
     """Write the description of complete files."""
-    facts = {role: _facts(path) for role, path in files.parts().items()}
-    said = ImageDescription(recipe_digest=recipe_digest, kernel_version=kernel_version, cmdline=cmdline, files=facts)
+    facts = {role: facts_of(path) for role, path in files.parts().items()}
+    said = ImageDescription(
+        recipe_digest=recipe_digest, kernel_version=kernel_version, cmdline=cmdline, waits=True, files=facts
+    )
     files.description.write_text(said.model_dump_json(indent=2) + "\n")
 
 
@@ -70,12 +75,19 @@ def read_description(files: ImageFiles) -> ImageDescription | None:
         return None
 
 
+def waits_for_identity(disk: Path) -> bool:
+    """Whether the image at `disk` is unchanged, one that waits for its identity where its seed says so."""
+    files = ImageFiles.beside(disk)
+    said = read_description(files)
+    return said is not None and said.waits and is_unchanged(disk, said.files.get("disk"))
+
+
 def is_current(files: ImageFiles, recipe_digest: str) -> bool:
     """Whether all files are unchanged and were built from that recipe."""
     said = read_description(files)
     if said is None or said.recipe_digest != recipe_digest:
         return False
-    return all(_unchanged(path, said.files.get(role)) for role, path in files.parts().items())
+    return all(is_unchanged(path, said.files.get(role)) for role, path in files.parts().items())
 
 
 def refuse_foreign(files: ImageFiles) -> None:
@@ -122,18 +134,25 @@ def _copy_whole(source: Path, target: Path) -> None:
     fsync_path(target.parent)
 
 
-def _facts(path: Path) -> FileFacts:
+def facts_of(path: Path) -> FileFacts:
+    """The present state of a file, which is read as a whole."""
     status = path.stat()
     return FileFacts(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=_sha256(path))
 
 
-def _unchanged(path: Path, facts: FileFacts | None) -> bool:
+def is_unchanged(path: Path, facts: FileFacts | None) -> bool:
+    """Whether a file is what it was; read only if its size is the same and its time is not."""
     if facts is None or not path.is_file():
         return False
     status = path.stat()
     if status.st_size != facts.size_bytes:
         return False
-    return status.st_mtime_ns == facts.mtime_ns or _sha256(path) == facts.sha256
+    return status.st_mtime_ns == facts.mtime_ns or is_intact(path, facts)
+
+
+def is_intact(path: Path, facts: FileFacts) -> bool:
+    """Whether the content of a file is what it was, by reading it."""
+    return path.is_file() and _sha256(path) == facts.sha256
 
 
 def _sha256(path: Path) -> str:

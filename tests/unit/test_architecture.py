@@ -51,6 +51,7 @@ STARTERS = {
         "create_subprocess_exec",
         "posix_spawn",
     },  # the one place: absolute, in /, environment clean
+    "reconciler/image/root/programs/usr/lib/cloud-init/wait_for_identity.py": {"subprocess"},  # runs in guests
     "reconciler/frontends/cli/node_commands.py": {"execve"},  # this process becomes ssh
     "reconciler/frontends/cli/scoped_faults.py": {
         "posix_spawnp"
