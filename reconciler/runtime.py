@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from reconciler.observe.clean_kernels import CleanKernels
     from reconciler.store.host_lease import HostLease
     from reconciler.store.lease import Lease
+    from reconciler.templates.cloning import Templates
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +102,13 @@ class Runtime:
         return LinkDriver(self.settings.firewall)
 
     @cached_property
+    def templates(self) -> "Templates":
+        """What nodes of this host start from."""
+        from reconciler.templates.cloning import Templates
+
+        return Templates(self.settings.template_dir, self.libvirt.templates)
+
+    @cached_property
     def images(self) -> "ImageExchange":
         """The base images that hosts fetch from each other."""
         from reconciler.controller.image_exchange import ImageExchange
@@ -127,6 +135,7 @@ class Runtime:
             self.links,
             self.ssh,
             self.settings.fault_registry,
+            self.templates,
             self._checkpoint,
             partial(remove_side_files, self.settings),
             self.settings.console_log_mb * 1024 * 1024,

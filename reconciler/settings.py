@@ -114,6 +114,10 @@ class Settings(Frozen):
         default=Path("/var/lib/vmcluster/overlays"),
         description="Directory for root disks, seeds and host keys, unless a topology names one.",
     )
+    template_dir: HostPath = Field(
+        default=Path("/var/lib/vmcluster/templates"),
+        description="Directory for templates, from which nodes start without booting; the clusters of a host share it.",
+    )
     artifact_registry: HostPath = Field(
         default=Path("/var/lib/vmcluster/artifacts/registry.json"),
         description="File that lists the registered artifacts.",

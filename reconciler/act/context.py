@@ -16,6 +16,7 @@ from reconciler.model.origin import Origin
 from reconciler.model.plan import Action
 from reconciler.model.record import ClusterRecord
 from reconciler.store.meeting import Meeting, SoleMeeting
+from reconciler.templates.cloning import Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class ActContext:
     layers: LayerDriver
     links: LinkDriver
     ssh: SshPool
+    templates: Templates
     seeds: Mapping[str, SeedInputs]
     address_of: Callable[[str], GuestAddress]
     checkpoint: Checkpoint

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from reconciler.act.clone import clone
 from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
 from reconciler.act.machine_files import require_defined_files, require_disks
@@ -189,6 +190,8 @@ async def _shut_down(action: ShutDown, context: ActContext) -> None:
 
 @execute.register
 async def _start(action: Start, context: ActContext) -> None:
+    if action.template is not None and await clone(action, action.template, context):
+        return
     await require_defined_files(action.node, context)
     context.require_term()
     await context.libvirt.start(context.cluster, action.node, paused=action.paused, resume_epoch=action.resume_epoch)

@@ -44,6 +44,7 @@ from reconciler.model.status import Obstacle
 from reconciler.plan.consent import addresses_lost
 from reconciler.plan.planner import plan
 from reconciler.store.protocol import Store
+from reconciler.templates.cloning import Templates
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,7 @@ class Rounds:
         links: LinkDriver,
         ssh: SshPool,
         fault_registry: Path,
+        templates: Templates,
         checkpoint: Checkpoint = lambda _name: None,
         remove_side_files: Callable[[str], None] = lambda _cluster: None,
         console_limit_bytes: int = CONSOLE_LIMIT_BYTES,
@@ -76,6 +78,7 @@ class Rounds:
         self._links = links
         self._layers = LayerDriver()
         self._ssh = ssh
+        self._templates = templates
         self._export = FaultExport(fault_registry, store)
         self._status = StatusWriter(store, self._export)
         self._checkpoint = checkpoint
@@ -251,6 +254,7 @@ class Rounds:
             layers=self._layers,
             links=self._links,
             ssh=self._ssh,
+            templates=self._templates,
             seeds=seed_inputs(record),
             address_of=partial(guest_address, record),
             checkpoint=self._checkpoint,

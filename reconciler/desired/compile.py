@@ -16,6 +16,7 @@ from reconciler.desired.chains import (
 )
 from reconciler.desired.ended_nodes import with_ended_off
 from reconciler.desired.known_marks import known_marks
+from reconciler.desired.starts import is_cloned, template_of, why_booted
 from reconciler.error_codes import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
 from reconciler.faults.compile_links import same_inbound, without_lapsing_cuts
@@ -50,7 +51,7 @@ from reconciler.model.record import (
     TunnelSpec,
     WantedPower,
 )
-from reconciler.model.topology import DiskBus, Firmware, Forward, VirtType
+from reconciler.model.topology import DiskBus, Firmware, Forward, StartMode, VirtType
 
 DOMAIN_TEMPLATE_VERSION = 2
 """Incremented when the XML that we render changes: every domain is then redefined, without a restart."""
@@ -161,6 +162,10 @@ def _present(
     spec = record.spec
     disks = _all_disks(record, observed)
     actives = [active for of_node in disks.values() if isinstance(of_node, dict) for active in of_node.values()]
+    domains = {
+        name: of_node if isinstance(of_node, Unknown) else _domain(record, name, facts, of_node, observed)
+        for name, of_node in disks.items()
+    }
     return ClusterDocument(
         networks={spec.network.name: _network(record)} if spec.nodes or spec.network.tunnel else {},
         layers={
@@ -170,11 +175,8 @@ def _present(
             **{str(active.path): active.layer for active in actives if active.layer is not None},
         },
         seeds={**_seeds_for_snapshots(record, observed), **_seeds(seed_inputs(record))},
-        domains={
-            name: of_node if isinstance(of_node, Unknown) else _domain(record, name, facts, of_node, observed)
-            for name, of_node in disks.items()
-        },
-        power={name: _power(record.nodes[name], name, observed) for name in spec.nodes},
+        domains=domains,
+        power={name: _power(record, name, domains[name], observed) for name in spec.nodes},
         taps={
             name: Tap(bridge=spec.network.bridge)
             for name in spec.nodes
@@ -362,13 +364,19 @@ def _disks(record: ClusterRecord, name: str, actives: Mapping[str, ActiveDisk]) 
     return {**written, SEED_TARGET: seed}
 
 
-def _power(intent: NodeIntent, node: str, observed: ClusterDocument) -> Power:
+def _power(record: ClusterRecord, name: str, domain: Domain | Unknown, observed: ClusterDocument) -> Power:
+    intent, node = record.nodes[name], record.spec.nodes[name]
+    wanted = is_cloned(node.start) and isinstance(domain, Domain)
+    boots = why_booted(node, intent) if wanted else ""
     return Power(
         state=PowerState(intent.power.value),
         boot_epoch=intent.boot_epoch,
         resume_epoch=intent.resume_epoch,
         stop_mode=intent.stop_mode,
-        memory=_memory(intent, node, observed) if intent.resumes_memory else None,
+        memory=_memory(intent, name, observed) if intent.resumes_memory else None,
+        template=template_of(node, domain) if wanted and not boots and isinstance(domain, Domain) else None,
+        must_clone=node.start is StartMode.CLONE,
+        boots=boots,
     )
 
 

@@ -19,6 +19,7 @@ from reconciler.host.disks.layers import is_shared
 from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
 from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
+from reconciler.image.published import waits_for_identity
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import BYTES_PER_GB, ImageFile
 from reconciler.model.topology import DiskFormat
@@ -39,6 +40,7 @@ def find_host_files(values: TopologyValues, settings: Settings, uses: Iterable[F
         host_files.findings.extend(_look_at_image(image, host_files.images, in_use))
     host_files.findings.extend(_look_at_root_disks(values, host_files.images))
     host_files.findings.extend(_look_at_uefi_images(values, host_files.images))
+    host_files.findings.extend(_look_at_clones(values, host_files.images))
     for file in values.boot_files:
         host_files.findings.extend(_look_at_boot_file(file, host_files.boot_files))
     for disk in values.disks:
@@ -67,6 +69,15 @@ def _look_at_uefi_images(values: TopologyValues, images: dict[Path, ImageFile]) 
             yield Finding(located.location, f"{message} (write `bios`, use another image, or a kernel under `boot`)")
 
 
+def _look_at_clones(values: TopologyValues, images: dict[Path, ImageFile]) -> Iterator[Finding]:
+    for node in values.clones:
+        if node.obstacle:
+            yield Finding(node.location, f"nodes {node.obstacle} cannot be cloned (write `boot` for them)")
+        elif node.image in images and not images[node.image].waits:
+            message = f"machines of {node.image} do not wait for an identity, so none can be cloned"
+            yield Finding(node.location, f"{message} (write `boot`, or use an image of `vmcluster image build`)")
+
+
 def _look_at_image(located: LocatedValue[Path], images: dict[Path, ImageFile], in_use: FilesInUse) -> Iterator[Finding]:
     if located.value in images:
         return
@@ -79,6 +90,7 @@ def _look_at_image(located: LocatedValue[Path], images: dict[Path, ImageFile], i
             format=facts.format,
             size_bytes=facts.size_bytes,
             identity=image_identity(located.value),
+            waits=waits_for_identity(located.value),
         )
 
 

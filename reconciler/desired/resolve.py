@@ -70,6 +70,7 @@ def _node(topology: Topology, node: NodeTopology, host_files: FoundFiles) -> Nod
         virt_type=node.virt_type or topology.virt_type,
         firmware=node.firmware or topology.firmware,
         restart=node.restart or topology.restart,
+        start=node.start or topology.start,
         cpu=node.cpu if "cpu" in node.model_fields_set else topology.cpu,
         user_data=merge_cloud_config(topology.user_data, node.user_data or {}),
         host=node.host or "",

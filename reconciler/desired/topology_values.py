@@ -27,7 +27,7 @@ from reconciler.model.fields import (
     Subnet,
     UserName,
 )
-from reconciler.model.topology import DiskFormat, Firmware, VirtType
+from reconciler.model.topology import DiskFormat, Firmware, StartMode, VirtType
 from reconciler.source.problems import Location
 
 T_co = TypeVar("T_co", covariant=True)
@@ -65,6 +65,15 @@ class LocatedRootDisk:
 
 
 @dataclass(frozen=True, slots=True)
+class LocatedClone:
+    """A node that must start as a clone: its image, and what of its own prevents that, if anything."""
+
+    location: Location
+    image: Path
+    obstacle: str
+
+
+@dataclass(frozen=True, slots=True)
 class LocatedMachine:
     """The desired machine of a node, each part located where it is set: in the node, or in the cluster."""
 
@@ -91,6 +100,7 @@ class TopologyValues:
     boot_files: tuple[LocatedValue[Path], ...]
     root_disks: tuple[LocatedRootDisk, ...]
     uefi_images: tuple[LocatedValue[Path], ...]
+    clones: tuple[LocatedClone, ...]
     disks: tuple[LocatedDisk, ...]
     disk_counts: tuple[LocatedValue[int], ...]
     key_path: LocatedValue[Path] | None
@@ -127,6 +137,7 @@ class _Gatherer:
             boot_files=(*self._of_all(HostPath, "boot", "kernel"), *self._of_all(HostPath, "boot", "initrd")),
             root_disks=tuple(self._root_disks()),
             uefi_images=tuple(dict.fromkeys(self._uefi_images())),
+            clones=tuple(dict.fromkeys(self._clones())),
             disks=tuple(disk for node in self._nodes for disk in self._disks(node)),
             disk_counts=tuple(self._disk_counts()),
             key_path=self._one(HostPath, ("ssh", "key_path")),
@@ -153,6 +164,19 @@ class _Gatherer:
             boot = own["boot"] if isinstance(own, dict) and "boot" in own else self._raw(("boot",))
             if firmware is not None and firmware.value is Firmware.UEFI and image is not None and boot is None:
                 yield LocatedValue(firmware.location, image.value)
+
+    def _clones(self) -> Iterator[LocatedClone]:
+        for node in self._nodes:
+            start = self._of_node(StartMode, node, "start")
+            image = self._of_node(HostPath, node, "base_image")
+            if start is not None and start.value is StartMode.CLONE and image is not None:
+                yield LocatedClone(start.location, image.value, self._why_not_cloned(node))
+
+    def _why_not_cloned(self, node: Location) -> str:
+        firmware = self._of_node(Firmware, node, "firmware")
+        if firmware is not None and firmware.value is Firmware.UEFI:
+            return "with `firmware: uefi`"
+        return "with extra disks" if self._raw((*node, "extra_disks")) else ""
 
     def _machine(self, node: Location) -> LocatedMachine:
         virt_type = self._of_node(VirtType, node, "virt_type")

@@ -4,6 +4,7 @@ One field per resource kind, each a map keyed by name, never a list, so that two
 and their difference is a readable JSON patch. Exactly one function in `reconciler.plan` plans each kind.
 """
 
+import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -19,6 +20,8 @@ from reconciler.model.links import Inbound
 from reconciler.model.origin import Origin
 from reconciler.model.snapshot import SnapshotNode
 from reconciler.model.topology import DiskBus, Firmware, Forward
+
+_KEY_LENGTH = 16
 
 
 class Unknown(Frozen):
@@ -83,6 +86,7 @@ class Layer(Frozen):
     format: str = "qcow2"
     base_changed: bool = Field(default=False, exclude=True, description="The image below it was replaced.")
     misplaced: str = Field(default="", exclude=True, description="Why it is not the file that was created there.")
+    written: bool = Field(default=False, exclude=True, description="A machine has written to it.")
     resumed: bool = Field(default=False, exclude=True, description="A machine has resumed from memory on it.")
     flattening: bool = Field(default=False, exclude=True, description="It is absorbing layers below it.")
     reowned: ReownedFile | None = Field(default=None, exclude=True, description="Given back once nothing uses it.")
@@ -141,6 +145,30 @@ class Domain(Frozen):
     template: int = Field(description="Version of the XML that we render; a newer one redefines the domain.")
 
 
+class TemplateSpec(Frozen):
+    """Everything that decides the state of a template: a machine that booted up to where it needs an identity.
+
+    Nodes with equal values can start from the same one, whatever their seeds, names and cards are.
+    """
+
+    image: Path
+    image_format: str
+    image_identity: str
+    root_bytes: int
+    vcpus: int
+    memory_mb: int
+    virt_type: str
+    cpu: str
+    boot: DirectBoot | None
+    boot_files: str
+    rendering: int = Field(description="Version of the XML that we render.")
+
+    @property
+    def key(self) -> str:
+        """The template's name."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:_KEY_LENGTH]
+
+
 class PowerState(StrEnum):
     """What a domain does. Only the first three can be desired; they are those of `WantedPower`."""
 
@@ -186,7 +214,8 @@ class Power(Frozen):
     `open_files` are the disk images that the machine has open, down to the base image; None if not known.
 
     `stop_mode` says how a node is stopped if that is desired. `memory` is the file that the node resumes from instead
-    of booting, once for the layer it writes to. Neither is ever observed; `halt` is only ever observed.
+    of booting, once for the layer it writes to. `template` is what a node with an unused root disk starts from, and
+    `boots` says why it boots instead. None of them is ever observed; `halt` is only ever observed.
     """
 
     state: PowerState
@@ -194,6 +223,9 @@ class Power(Frozen):
     resume_epoch: int = 0
     stop_mode: StopMode = Field(default=StopMode.SHUTDOWN, exclude=True)
     memory: Path | None = Field(default=None, exclude=True)
+    template: TemplateSpec | None = Field(default=None, exclude=True)
+    must_clone: bool = Field(default=False, exclude=True)
+    boots: str = Field(default="", exclude=True)
     open_files: frozenset[str] | None = Field(default=None, exclude=True)
     halt: Halt | Unknown | None = Field(default=None, exclude=True)
 

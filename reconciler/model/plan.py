@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar, dataclass_transform
 
 from reconciler.model.choices import StopMode
-from reconciler.model.document import Domain, DomainDisk, Layer, Network, ReownedFile, Snapshot
+from reconciler.model.document import Domain, DomainDisk, Layer, Network, ReownedFile, Snapshot, TemplateSpec
 from reconciler.model.links import Inbound
 from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
@@ -244,11 +244,15 @@ class Start(_Action):
 
     `resume_epoch` is the last requested resume that the boot satisfies. A node that is paused only until its links are
     set starts with one less than desired, so that any later round knows that its resume is still due.
+
+    With a `template` it starts from that, paused in any case; unless `must_clone`, it boots if there cannot be one.
     """
 
     node: str
     paused: bool
     resume_epoch: int
+    template: TemplateSpec | None = None
+    must_clone: bool = False
 
 
 @_action("power", Stage.RUN)

@@ -16,7 +16,7 @@ from reconciler.model.choices import StopMode
 from reconciler.model.drift import DriftPolicy
 from reconciler.model.faults import DeclaredFault, WantedFault
 from reconciler.model.placement import PlacementPolicy
-from reconciler.model.topology import Boot, DiskBus, Firmware, Forward, RestartPolicy, VirtType
+from reconciler.model.topology import Boot, DiskBus, Firmware, Forward, RestartPolicy, StartMode, VirtType
 
 BYTES_PER_GB = 1024**3
 UNSIGNED = ""
@@ -50,12 +50,13 @@ class ImageFile(Frozen):
     size_bytes: int
     identity: str = ""
     digest: str = ""
+    waits: bool = Field(default=False, description="It waits for its identity where its seed says so.")
 
     def is_same(self, other: "ImageFile") -> bool:
         """Whether a disk made on one may stand on the other: by content where that of both is known."""
         if self.digest and other.digest:
             return (self.digest, self.format) == (other.digest, other.format)
-        return self.model_copy(update={"digest": other.digest}) == other
+        return self.model_copy(update={"digest": other.digest, "waits": other.waits}) == other
 
 
 class TunnelSpec(Frozen):
@@ -121,6 +122,7 @@ class NodeSpec(Frozen):
     virt_type: VirtType = VirtType.AUTO
     firmware: Firmware = Firmware.BIOS
     restart: RestartPolicy = RestartPolicy.ALWAYS
+    start: StartMode = StartMode.AUTO
     cpu: str | None = None
     user_data: dict[str, Any] = {}
     host: str = Field(default="", description="The host it is placed on; empty: the only one.")

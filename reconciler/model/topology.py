@@ -63,6 +63,14 @@ class RestartPolicy(StrEnum):
     NEVER = "never"
 
 
+class StartMode(StrEnum):
+    """How a node with a new root disk starts: by booting, or as a clone of a template."""
+
+    AUTO = "auto"
+    BOOT = "boot"
+    CLONE = "clone"
+
+
 class Forward(StrEnum):
     """Whether guests reach the outside through the host (`nat`) or only the host and each other (`isolated`)."""
 
@@ -176,6 +184,7 @@ class NodeTopology(Frozen):
     virt_type: VirtType | None = Field(default=None, description="`virt_type` of this node instead of the cluster's.")
     firmware: Firmware | None = Field(default=None, description="`firmware` of this node instead of the cluster's.")
     restart: RestartPolicy | None = Field(default=None, description="`restart` of this node instead of the cluster's.")
+    start: StartMode | None = Field(default=None, description="`start` of this node instead of the cluster's.")
     cpu: CpuModel | None = Field(
         default=None, description="`cpu` of this node instead of the cluster's; null: chosen by virt_type."
     )
@@ -271,6 +280,11 @@ class Topology(Frozen):
     cpu: CpuModel | None = Field(
         default=None,
         description="CPU model: `host`, `maximum`, or a model name known to libvirt; default: depends on `virt_type`.",
+    )
+    start: StartMode = Field(
+        default=StartMode.AUTO,
+        description="How a node with a new root disk starts. `clone`: from a template, a machine that booted once up to"
+        " where it needs an identity, kept with its memory. `boot`: by booting; so does `auto` for now.",
     )
     placement: PlacementSetting = Field(
         default=PlacementPolicy(),

@@ -69,5 +69,5 @@ def _is_due(action: FlattenLayer, observed: ClusterDocument, put_off: Set[str]) 
 
 def _of_the_chain(layer: Layer) -> dict[str, object]:
     """The layer's fields that depend on what is below it, or that are only ever observed."""
-    fields = ("backing", "backing_format", "base_changed", "resumed", "flattening", "reowned")
+    fields = ("backing", "backing_format", "base_changed", "written", "resumed", "flattening", "reowned")
     return {field: getattr(layer, field) for field in fields}

@@ -61,7 +61,7 @@ from reconciler.plan.flattening import flattening
 from reconciler.plan.growth import growth
 
 HOT_PLUG_BUSES = frozenset({DiskBus.VIRTIO, DiskBus.SCSI})
-_FOUND_ONLY = {"resumed", "flattening", "reowned", "misplaced"}
+_FOUND_ONLY = {"written", "resumed", "flattening", "reowned", "misplaced"}
 _MOST_MARKS_SHOWN = 3
 _MARKED = {
     "directory": "the directory",

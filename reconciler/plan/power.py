@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from reconciler.model.choices import StopMode
-from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Unknown
+from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, TemplateSpec, Unknown
 from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.plan import CutPower, Disruption, Resume, ResumeMemory, ShutDown, Start, Suspend
 from reconciler.plan.document_queries import Step, begins_anew, known, known_extra, restart_causes
@@ -48,7 +48,8 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
         return
     runs = want.state is PowerState.RUNNING
     from_memory = want.memory is not None and _memory_is_due(domain, desired, observed, node)
-    waits = runs and (from_memory or waits_for_links(desired, observed, node))
+    template = None if from_memory else _template(want, domain, desired, observed)
+    waits = runs and (from_memory or template is not None or waits_for_links(desired, observed, node))
     met = want.resume_epoch - 1 if waits else want.resume_epoch  # the resume stays due until it has run
     if from_memory:
         assert want.memory is not None
@@ -57,11 +58,37 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
     else:
         have = observed.power.get(node)
         ended = ended_unexpectedly(have.halt) if isinstance(have, Power) else ""
-        reason = f"desired {want.state}" + (f"; {ended}" if ended else "")
-        yield Start(node=node, paused=waits or not runs, resume_epoch=met, reason=reason)
+        how = f"from template {template.key}" if template else _boots(want, domain, desired, observed)
+        reason = "; ".join(filter(None, (f"desired {want.state}", how, ended)))
+        yield Start(
+            node=node,
+            paused=waits or not runs,
+            resume_epoch=met,
+            template=template,
+            must_clone=want.must_clone,
+            reason=reason,
+        )
     if waits:
-        reason = "paused with its memory restored" if from_memory else "its links are set"
+        reason = "paused with its memory restored" if from_memory or template else "its links are set"
         yield Resume(node=node, resume_epoch=want.resume_epoch, after_memory=from_memory, reason=reason)
+
+
+def _template(want: Power, domain: Domain, desired: ClusterDocument, observed: ClusterDocument) -> TemplateSpec | None:
+    """What the node starts from, if nothing was written to its root disk yet: a later start is always a boot."""
+    return want.template if _is_unused(domain, desired, observed) else None
+
+
+def _boots(want: Power, domain: Domain, desired: ClusterDocument, observed: ClusterDocument) -> str:
+    return f"boots, as {want.boots}" if want.boots and _is_unused(domain, desired, observed) else ""
+
+
+def _is_unused(domain: Domain, desired: ClusterDocument, observed: ClusterDocument) -> bool:
+    """Whether the disk has only the image's content: no machine wrote to its layer, and there is none below."""
+    path = str(domain.disks[ROOT_DISK].path)
+    layer = observed.layers.get(path, desired.layers.get(path))
+    if not isinstance(layer, Layer) or layer.written or layer.backing is None:
+        return False
+    return str(layer.backing) not in observed.layers
 
 
 def _cycle_causes(desired: ClusterDocument, observed: ClusterDocument, node: str, have: Power, want: Power) -> str:

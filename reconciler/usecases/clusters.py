@@ -33,6 +33,7 @@ from reconciler.usecases.host_paths import reach_of_commands
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.loading import load_for_host
 from reconciler.usecases.placing import placed, placed_again, where_they_are, with_other_hosts
+from reconciler.usecases.template_builds import build_templates
 
 Nodes = str | Sequence[str] | None
 """Names of nodes; None, an empty list or "all" means every node."""
@@ -81,6 +82,7 @@ class Clusters:
         that, and `Conflict` if it is not the plan that was approved.
         """
         cluster, spec = await self._load(topology)
+        await build_templates(self._runtime, spec, lambda: self._preview(cluster, spec, start=start), self._progress)
         previewer = shown_first(lambda: self._preview(cluster, spec, start=start), approval, shown)
         done = await self._carry_out(cluster, previewer, approval)
         return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s)
@@ -209,7 +211,9 @@ class Clusters:
         For nodes with `user_data` it also waits for cloud-init, or raises `ProvisioningFailed` or `OperationTimeout`.
         With `paused` they are powered on with their CPUs paused.
         """
-        select_nodes(await existing(self._runtime.store, cluster), nodes)
+        found = await existing(self._runtime.store, cluster)
+        after = record_changes.started(found, nodes=select_nodes(found, nodes))
+        await build_templates(self._runtime, found.spec, lambda: self._runtime.looks.compare(after), self._progress)
 
         async def decide() -> PlannedChange:
             record = await existing(self._runtime.store, cluster)

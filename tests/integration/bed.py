@@ -34,6 +34,8 @@ from tests.lab import WORK_DIR
 
 LIBVIRT_URI = "qemu:///system"
 BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
+TEMPLATE_DIR = WORK_DIR / "templates"
+"""Shared by all beds of a lab: a template is built once."""
 _SPECS = Path(__file__).parents[2] / "specs"
 STORE_VARIABLE = "VMCLUSTER_TEST_STORE"
 """Set to `etcd` in the environment, beds keep their records in an etcd of their own instead of a file."""
@@ -100,6 +102,7 @@ class Bed:
             "VMCLUSTER_ARTIFACT_REGISTRY": str(directory / "artifacts" / "registry.json"),
             "VMCLUSTER_ARTIFACT_STORE_DIR": str(directory / "artifacts" / "trees"),
             "VMCLUSTER_STATE_DIR": str(directory / "state"),
+            "VMCLUSTER_TEMPLATE_DIR": str(TEMPLATE_DIR),
             "VMCLUSTER_FAULT_REGISTRY": str(directory / "faults" / "registry.json"),
             "VMCLUSTER_SSH_KEY_PATH": str(directory / "ssh" / "key"),
             "VMCLUSTER_LIBVIRT_URI": LIBVIRT_URI,

@@ -80,6 +80,7 @@ def bare_context(
         layers=_UNUSED,
         links=_UNUSED,
         ssh=_UNUSED,
+        templates=_UNUSED,
         seeds={},
         address_of=_UNUSED,
         checkpoint=checkpoint,

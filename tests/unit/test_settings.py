@@ -12,6 +12,7 @@ from reconciler.settings import LogLevel, Settings, load_settings
 CONTRACT = {
     "topology_dir": "/etc/vmcluster/topologies",
     "overlay_dir": "/var/lib/vmcluster/overlays",
+    "template_dir": "/var/lib/vmcluster/templates",
     "artifact_registry": "/var/lib/vmcluster/artifacts/registry.json",
     "artifact_store_dir": "/var/lib/vmcluster/artifacts/trees",
     "fault_registry": "/var/lib/vmcluster/faults/registry.json",

@@ -27,6 +27,7 @@ from reconciler.frontends.cli import (
     service_commands,
     snapshot_commands,
     store_commands,
+    template_commands,
     topology_commands,
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
@@ -74,6 +75,7 @@ for group in (
     kernel_log_commands,
     artifact_commands,
     image_commands,
+    template_commands,
     topology_commands,
     host_commands,
     picture_commands,

@@ -27,6 +27,7 @@ TABLES = {
     "NetFaultHandle": "fault_tables:show_injected",
     "NodeStatus": "tables:show_node",
     "PlanView": "plan_text:show_plan",
+    "RemovedTemplates": "template_commands:show_removed",
     "SnapshotDeleteResult": "snapshot_tables:show_deleted",
     "SnapshotInfo": "snapshot_tables:show_snapshot",
     "SnapshotTree": "snapshot_tables:show_tree",
@@ -47,6 +48,7 @@ TABLES = {
     "list[Job]": "node_tables:show_jobs",
     "list[NetFaultInfo]": "fault_tables:show_faults",
     "list[SnapshotInfo]": "snapshot_tables:show_snapshots",
+    "list[TemplateInfo]": "template_commands:show_templates",
     "list[TopologySummary]": "topology_tables:show_topologies",
 }
 """Where the table of each type is; its module is imported when it is printed."""

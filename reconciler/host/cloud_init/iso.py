@@ -16,16 +16,24 @@ from reconciler.host.cloud_init.seed_codec import VOLUME_LABEL
 if TYPE_CHECKING:
     import pycdlib
 
+WAITING_LABEL = "VMCLUSTER_WAIT"
+"""The label of a seed that gives no identity: the image's first stage waits until another seed is in its place."""
+
 _ROCK_RIDGE = "1.09"
 _INTERCHANGE_LEVEL = 3
 
 
-def render_iso(files: Mapping[str, str]) -> bytes:
+def render_waiting_iso() -> bytes:
+    """A seed for a machine that is to wait for its identity."""
+    return render_iso({}, WAITING_LABEL)
+
+
+def render_iso(files: Mapping[str, str], label: str = VOLUME_LABEL) -> bytes:
     """An image with `files` in its root directory."""
     import pycdlib
 
     iso = pycdlib.PyCdlib()
-    iso.new(interchange_level=_INTERCHANGE_LEVEL, vol_ident=VOLUME_LABEL, rock_ridge=_ROCK_RIDGE)
+    iso.new(interchange_level=_INTERCHANGE_LEVEL, vol_ident=label, rock_ridge=_ROCK_RIDGE)
     for number, (name, text) in enumerate(files.items()):
         content = text.encode()
         iso.add_fp(BytesIO(content), len(content), iso_path=f"/FILE{number}.;1", rr_name=name)

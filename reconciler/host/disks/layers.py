@@ -187,6 +187,7 @@ def _layer(path: str, node: str, marked: dict[str, str]) -> Layer | Unknown:
         node=node,
         disk=marked.get(_DISK, ""),
         misplaced=_why_misplaced(path.rpartition("/")[2], node, facts, marked),
+        written=facts.written,
         resumed=_RESUMED in marked,
         flattening=_FLATTENING in marked,
         reowned=reowned_file(marked),

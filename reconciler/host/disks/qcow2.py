@@ -5,7 +5,7 @@ which ends within the first cluster (QEMU's `docs/interop/qcow2.txt`). Pure.
 """
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reconciler.host.disks.qcow2_header import CLUSTER_BITS, MAGIC, Header, read_fields, require_possible
 from reconciler.host.magic import ENOUGH_BYTES, GUEST_FORMATS, QCOW2, RAW, what_it_is
@@ -28,7 +28,8 @@ class ImageFacts:
 
     `format` is `qcow2`, `raw`, or the name of a format that is recognised only to be refused. `backing` is the name as
     written in the header. `unusable` says why a guest could not use the image, and what helps. `holds` is what a raw
-    image contains instead of partitions or a file system, if that is known.
+    image contains instead of partitions or a file system, if that is known. `written` is true of a
+    qcow2 file that does not end with its tables: whatever is written to it comes after them.
     """
 
     format: str
@@ -37,6 +38,7 @@ class ImageFacts:
     backing_format: str | None = None
     unusable: str | None = None
     holds: str | None = None
+    written: bool = field(default=False, compare=False)
 
 
 def parse_header(head: bytes, file_size_bytes: int, ending: bytes = b"") -> ImageFacts:
@@ -52,10 +54,11 @@ def parse_header(head: bytes, file_size_bytes: int, ending: bytes = b"") -> Imag
     require_possible(header)
     unusable = _feature_obstacle(header) or _size_obstacle(header, file_size_bytes)
     backing_format = _backing_format(head, header.length, header.backing_offset or 1 << header.cluster_bits)
+    written = file_size_bytes > header.tables_end
     if header.backing_offset == 0:
-        return ImageFacts(QCOW2, header.size_bytes, unusable=unusable)
+        return ImageFacts(QCOW2, header.size_bytes, unusable=unusable, written=written)
     backing = _backing_name(head, header.backing_offset, header.backing_length)
-    return ImageFacts(QCOW2, header.size_bytes, backing, backing_format, unusable)
+    return ImageFacts(QCOW2, header.size_bytes, backing, backing_format, unusable, written=written)
 
 
 def raw_facts(size_bytes: int) -> ImageFacts:

@@ -25,6 +25,7 @@ from reconciler.host.libvirt.libvirt_snapshots import LibvirtSnapshots
 from reconciler.host.libvirt.machine_power import read_power
 from reconciler.host.libvirt.networks import FoundNetwork, names_of
 from reconciler.host.libvirt.serial_line import SerialLine
+from reconciler.host.libvirt.template_machines import TemplateMachines
 from reconciler.host.shared_observation import SharedObservation
 from reconciler.model import names
 from reconciler.model.document import Halt, PowerState, Unknown
@@ -58,6 +59,7 @@ class Libvirt:
         self._domains = SharedObservation(partial(self.connection.ask, _list_domains))
         self._networks = SharedObservation(partial(self.connection.ask, networks.list_networks))
         self.snapshots = LibvirtSnapshots(self.connection)
+        self.templates = TemplateMachines(self.connection)
 
     def close(self) -> None:
         """Close the connection."""

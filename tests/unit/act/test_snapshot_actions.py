@@ -83,6 +83,7 @@ def context_of(overlay_dir: Path, machines: Machines, *, is_off: bool | None) ->
         layers=unused,
         links=unused,
         ssh=unused,
+        templates=unused,
         seeds={},
         address_of=unused,
         checkpoint=lambda _name: None,

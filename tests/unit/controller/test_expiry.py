@@ -17,6 +17,7 @@ from reconciler.host.links.link_driver import LinkDriver
 from reconciler.model.faults import Halves
 from reconciler.model.record import ClusterRecord
 from reconciler.store.sqlite import SqliteStore
+from reconciler.templates.cloning import Templates
 from tests.simulation.worlds import running_record
 from tests.unit.faults.samples import impair, partition
 
@@ -35,7 +36,8 @@ def rounds_without_libvirt(store: SqliteStore, export: Path) -> Rounds:
         return HostFacts(kvm_usable=False)
 
     libvirt, links = Libvirt("test:///no/such/file"), LinkDriver()
-    return Rounds(store, Looks(store, libvirt, links, facts), libvirt, links, SshPool(), export)
+    templates = Templates(export.parent / "templates", libvirt.templates)
+    return Rounds(store, Looks(store, libvirt, links, facts), libvirt, links, SshPool(), export, templates)
 
 
 async def test_the_controller_takes_an_expired_fault_from_the_record_and_the_history_says_so(

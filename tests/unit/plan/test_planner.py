@@ -50,11 +50,15 @@ BOOT = DirectBoot(kernel=Path("/k"), initrd=Path("/i"), cmdline="root=/dev/vda")
 UNPLANNED = {
     ("networks", "active"),  # desired networks are always active; an inactive one is drift, tested with the planner
     ("layers", "misplaced"),  # only ever observed: an obstacle if the layer is desired
+    ("layers", "written"),  # only ever observed
     ("layers", "resumed"),  # only ever observed: a machine went on from memory on it
     ("layers", "flattening"),  # only ever observed: what was begun is finished
     ("layers", "reowned"),  # only ever observed: what is no longer used is given back
     ("power", "stop_mode"),  # says how a machine is brought down, not that it is
     ("power", "memory"),  # says how a machine comes up, not that it does
+    ("power", "template"),
+    ("power", "must_clone"),
+    ("power", "boots"),
     ("power", "open_files"),  # only ever observed
     ("power", "halt"),  # only ever observed: why a machine does not run
     ("links", "causes"),  # only ever wanted: by whom, not what

@@ -1,0 +1,45 @@
+"""Which nodes start as clones, and of which template. Pure."""
+
+from collections.abc import Iterator
+
+from reconciler.model.document import Domain, TemplateSpec
+from reconciler.model.record import NodeIntent, NodeSpec
+from reconciler.model.topology import Firmware, StartMode
+
+
+def why_booted(node: NodeSpec, intent: NodeIntent) -> str:
+    """Why a node's first start is a boot, in words for a plan; empty if it can be a clone."""
+    return next(_obstacles(node, intent), "")
+
+
+def template_of(node: NodeSpec, domain: Domain) -> TemplateSpec:
+    """The template that a node with this definition starts from."""
+    return TemplateSpec(
+        image=node.base_image.path,
+        image_format=node.base_image.format,
+        image_identity=node.base_image.identity,
+        root_bytes=node.root_disk_bytes,
+        vcpus=domain.vcpus,
+        memory_mb=domain.memory_mb,
+        virt_type=domain.virt_type,
+        cpu=domain.cpu,
+        boot=domain.boot,
+        boot_files=domain.boot_files,
+        rendering=domain.template,
+    )
+
+
+def is_cloned(mode: StartMode) -> bool:
+    """Whether nodes are cloned where they can be."""
+    return mode is StartMode.CLONE
+
+
+def _obstacles(node: NodeSpec, intent: NodeIntent) -> Iterator[str]:
+    if not node.base_image.waits:
+        yield f"{node.base_image.path} is not an image whose machines wait for an identity"
+    if node.firmware is Firmware.UEFI:
+        yield "its firmware keeps variables of its own"
+    if node.extra_disks:
+        yield "it has extra disks"
+    if intent.based_on is not None:
+        yield f"its disk stands on snapshot {intent.based_on}"

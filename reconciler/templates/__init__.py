@@ -1,0 +1,1 @@
+"""Templates: machines that have booted once without an identity, from which nodes start without booting."""

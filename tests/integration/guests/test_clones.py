@@ -1,0 +1,108 @@
+"""A node that starts from a template is what a booted one is."""
+
+import re
+from typing import Any
+
+from reconciler.model.topology import StartMode
+from tests.integration.bed import TEMPLATE_DIR, Bed, Session
+from tests.waiting import BOOT_TIMEOUT_S
+
+CLUSTER = "clones"
+
+FACTS = {
+    "files": "find / -xdev -not -path '/var/log/*' -not -path '/tmp/*' -not -path '*/__pycache__*'"
+    " -printf '%p %y %m %u %g %l\\n' | sort",
+    "contents": "find /etc /root /usr/local /var/lib/cloud -type f -not -name 'ssh_host_*' -print0 | sort -z"
+    " | xargs -0 sha256sum",
+    "services": "systemctl list-units --all --plain --no-legend | awk '{print $1, $2, $3, $4}' | sort",
+    "identity": "hostname; cat /etc/machine-id /sys/class/dmi/id/product_uuid /etc/hosts; hostnamectl",
+    "network": "ip -br link; ip -br address; ip route; ip -br maddress 2>/dev/null; cat /proc/net/dev | wc -l",
+    "disks": "ls -l /dev/disk/by-* | awk '{print $9, $11}'; lsblk -no NAME,SIZE,RO,SERIAL,LABEL",
+    "modules": "lsmod | awk '{print $1}' | sort",
+    "devices": "find /sys/bus/pci/devices /sys/bus/virtio/devices -maxdepth 1 -printf '%f\\n' | sort",
+    "users": "cat /etc/passwd /etc/group /etc/shadow; stat -c '%n %a %U' /root /root/.ssh /root/.ssh/*",
+    "cloud-init": "cloud-init status --long | grep -v last_update",
+}
+"""What is compared, and the command that prints it."""
+
+DIFFER = {
+    "files": r"^/run/|^/var/tmp/|/systemd-private-",
+    "contents": r"/etc/machine-id|/var/lib/cloud/(data|sem)/|/instance[^ ]*/(sem/|boot-finished|obj\.pkl|datasource)"
+    r"|/(user-data|cloud-config|vendor)[^ ]*$",
+    "services": r"\.device |\.mount |session-|run-u|\.scope |\.slice |cloud-config\.service",
+    "identity": r"Boot ID|Machine ID",
+}
+"""Lines that differ from boot to boot: times, and the host key, which is new with each cluster."""
+
+
+async def _facts(session: Session) -> dict[str, list[str]]:
+    found = {}
+    for name, command in FACTS.items():
+        done = await session.nodes.run(CLUSTER, "n0", command, timeout_s=BOOT_TIMEOUT_S)
+        assert done.exit_code == 0, f"{name}: {done.stderr}"
+        lines = done.stdout.splitlines()
+        found[name] = [line for line in lines if not (name in DIFFER and re.search(DIFFER[name], line))]
+    return found
+
+
+def _starts(mode: StartMode) -> Any:
+    def edit(document: dict[str, Any]) -> None:
+        document["start"] = mode.value
+        document["user_data"] = {"write_files": [{"path": "/etc/motd", "content": "made by cloud-init\n"}]}
+
+    return edit
+
+
+async def _apply(bed: Bed, session: Session, mode: StartMode, nodes: int = 1) -> None:
+    bed.write_topology(CLUSTER, nodes=nodes, boots=True, edit=_starts(mode))
+    await session.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
+
+
+async def test_a_clone_is_what_a_booted_node_is_file_by_file_and_service_by_service(bed: Bed, session: Session) -> None:
+    try:
+        await _apply(bed, session, StartMode.BOOT)
+        booted = await _facts(session)
+        await session.clusters.destroy(CLUSTER, remove_overlays=True)
+
+        await _apply(bed, session, StartMode.CLONE)
+        cloned = await _facts(session)
+        only = [
+            f"{name}: only {where}: {line}"
+            for name in FACTS
+            for where, has, lacks in (("booted", booted, cloned), ("cloned", cloned, booted))
+            for line in sorted({*has[name]} - {*lacks[name]})
+        ]
+        assert not only, "\n".join(only)
+    finally:
+        await session.clusters.destroy(CLUSTER, remove_overlays=True)
+
+
+async def test_clones_of_one_template_have_identities_of_their_own_and_keep_them_through_a_power_cut(
+    bed: Bed, session: Session
+) -> None:
+    asked = "hostname; cat /etc/machine-id; ip -br address show eth0; head -c 16 /dev/urandom | base64"
+    boot_id = "cat /proc/sys/kernel/random/boot_id"
+    try:
+        await _apply(bed, session, StartMode.CLONE, nodes=2)
+        assert len(list(TEMPLATE_DIR.glob("*/template.json"))) == 1
+        first, second = [await _said(session, node, asked) for node in ("n0", "n1")]
+        assert not {*first} & {*second}
+        assert await _said(session, "n0", boot_id) != await _said(session, "n1", boot_id)
+        assert (await session.nodes.run(CLUSTER, "n0", "ping -c 1 -W 5 n1", timeout_s=60)).exit_code == 0
+        assert (await session.clusters.plan(CLUSTER)).plan.converged
+
+        await session.nodes.run(CLUSTER, "n0", "echo kept > /root/mark; sync", timeout_s=60)
+        await session.snapshots.create(CLUSTER, "later", include_memory=True)
+        await session.clusters.crash(CLUSTER, "n0", ssh_timeout_s=BOOT_TIMEOUT_S)
+        assert (await _said(session, "n0", asked))[:3] == first[:3]
+        assert await _said(session, "n0", "cat /root/mark; cloud-init status") == ["kept", "status: done"]
+        await session.snapshots.revert(CLUSTER, "later", ssh_timeout_s=BOOT_TIMEOUT_S)
+        assert (await _said(session, "n1", asked))[:3] == second[:3]
+    finally:
+        await session.clusters.destroy(CLUSTER, remove_overlays=True)
+
+
+async def _said(session: Session, node: str, command: str) -> list[str]:
+    done = await session.nodes.run(CLUSTER, node, command, timeout_s=BOOT_TIMEOUT_S)
+    assert done.exit_code == 0, done.stderr
+    return done.stdout.splitlines()
