@@ -64,7 +64,6 @@ async def test_a_snapshot_is_taken_once_and_whole_and_reverted_to_once_whatever_
         name = f"{failure.split()[0]}-{number}"
         assert await world.failing(acts.snapshot(name), number, failure, boundary)
     await world.carry_out(acts.snapshot("memory", memory=True))
-    assert await world.failing(acts.revert("memory", hosts), 1, "killed", "after restore")
     assert await world.failing(acts.revert("killed-2", hosts), 3, "killed", "after CutPower")
     assert await world.failing(acts.deletion("memory"), 2, "killed", "before DeleteSnapshot")
 
