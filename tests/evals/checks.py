@@ -41,12 +41,11 @@ async def last_good_build(world: World, tools: Tools, answer: str) -> AsyncItera
     """The third build is the broken one; the second is installed and loaded everywhere."""
     async for problem in _healthy(world, tools):
         yield problem
-    good = next(
-        of["artifact_id"] for of in await tools.call("artifact_list") if of["source_path"] == str(world.builds[-2])
-    )
+    artifacts = {of["source_path"]: of["artifact_id"] for of in await tools.call("artifact_list")}
+    good = artifacts.get(str(world.builds[-2]))
     status = await tools.call("cluster_status", cluster_name=world.cluster)
     for node in status["nodes"]:
-        if node["artifact_id_installed"] != good:
+        if good is None or node["artifact_id_installed"] != good:
             yield f"{node['name']} has {node['artifact_id_installed']} installed, not {good}"
         if MODULE not in node["loaded_modules"]:
             yield f"{node['name']} has not loaded the module"
