@@ -18,12 +18,12 @@ async def sick_cluster(world: World, tools: Tools) -> str:
     status = await tools.call("cluster_status", **here)
     sick = {node["name"]: node["domain_state"] for node in status["nodes"] if node["domain_state"] != "running"}
     crashed, paused = (next(of for of, state in sick.items() if state == word) for word in ("crashed", "paused"))
-    await tools.call("cluster_plan", topology=world.cluster)
+    plan = await tools.call("cluster_plan", topology=world.cluster)
     await tools.call("dmesg_collect", **here, nodes=[crashed], filter_level="err+")
     await tools.call("net_fault_list", **here)
+    approvals = dict.fromkeys(plan["approvals"], True)
+    await tools.call("cluster_apply", topology=world.cluster, **approvals, timeout_s=BOOT_TIMEOUT_S)
     await tools.call("net_heal_all", **here)
-    await tools.call("cluster_start", **here, nodes=[paused])
-    await tools.call("node_crash", **here, node=crashed, ssh_timeout_s=BOOT_TIMEOUT_S)
     await tools.call("cluster_status", **here)
     return f"{crashed}: its kernel had panicked\n{paused}: it was paused"
 
