@@ -16,8 +16,9 @@ FACTS = {
     " | xargs -0 sha256sum",
     "services": "systemctl list-units --all --plain --no-legend | awk '{print $1, $2, $3, $4}' | sort",
     "identity": "hostname; cat /etc/machine-id /sys/class/dmi/id/product_uuid /etc/hosts; hostnamectl",
-    "network": "ip -br link; ip -br address; ip route; ip -br maddress 2>/dev/null; cat /proc/net/dev | wc -l",
-    "disks": "ls -l /dev/disk/by-* | awk '{print $9, $11}'; lsblk -no NAME,SIZE,RO,SERIAL,LABEL",
+    "network": "ip -br link; ip -br address; ip route; cat /proc/net/dev | wc -l",
+    "disks": "ls -l /dev/disk/by-id /dev/disk/by-label /dev/disk/by-path | awk '{print $9, $11}';"
+    " lsblk -no NAME,SIZE,RO,SERIAL,LABEL",
     "modules": "lsmod | awk '{print $1}' | sort",
     "devices": "find /sys/bus/pci/devices /sys/bus/virtio/devices -maxdepth 1 -printf '%f\\n' | sort",
     "users": "cat /etc/passwd /etc/group /etc/shadow; stat -c '%n %a %U' /root /root/.ssh /root/.ssh/*",
@@ -95,7 +96,10 @@ async def test_clones_of_one_template_have_identities_of_their_own_and_keep_them
         await session.snapshots.create(CLUSTER, "later", include_memory=True)
         await session.clusters.crash(CLUSTER, "n0", ssh_timeout_s=BOOT_TIMEOUT_S)
         assert (await _said(session, "n0", asked))[:3] == first[:3]
-        assert await _said(session, "n0", "cat /root/mark; cloud-init status") == ["kept", "status: done"]
+        assert await _said(session, "n0", "cat /root/mark; cloud-init status --wait | tr -d .") == [
+            "kept",
+            "status: done",
+        ]
         await session.snapshots.revert(CLUSTER, "later", ssh_timeout_s=BOOT_TIMEOUT_S)
         assert (await _said(session, "n1", asked))[:3] == second[:3]
     finally:
