@@ -319,6 +319,7 @@ def _domain(
         tap=node.tap,
         console=names.console_path(overlay_dir, cluster, name),
         firmware=node.firmware,
+        video=node.video,
         nvram=_nvram(record, name),
         boot=node.boot and DirectBoot(kernel=node.boot.kernel, initrd=node.boot.initrd, cmdline=node.boot.cmdline),
         boot_files=_boot_files(node, observed.domains.get(name)),

@@ -69,6 +69,7 @@ def _node(topology: Topology, node: NodeTopology, host_files: FoundFiles) -> Nod
         boot=_boot(topology, node, host_files),
         virt_type=node.virt_type or topology.virt_type,
         firmware=node.firmware or topology.firmware,
+        video=topology.video if node.video is None else node.video,
         restart=node.restart or topology.restart,
         start=node.start or topology.start,
         cpu=node.cpu if "cpu" in node.model_fields_set else topology.cpu,

@@ -39,6 +39,8 @@ def _obstacles(node: NodeSpec, intent: NodeIntent) -> Iterator[str]:
         yield f"{node.base_image.path} is not an image whose machines wait for an identity"
     if node.firmware is Firmware.UEFI:
         yield "its firmware keeps variables of its own"
+    if node.video:
+        yield "it has a video card, which templates have not"
     if node.extra_disks:
         yield "it has extra disks"
     if intent.based_on is not None:

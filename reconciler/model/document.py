@@ -139,6 +139,7 @@ class Domain(Frozen):
     tap: str
     console: Path
     firmware: Firmware = Firmware.BIOS
+    video: bool = Field(default=False, description="A VGA card, whose screen can be photographed.")
     nvram: Path | None = Field(default=None, description="The file with the UEFI variables.")
     boot: DirectBoot | None = None
     boot_files: str = Field(default="", description="Identity of the files named in `boot`; empty: not known.")

@@ -121,6 +121,7 @@ class NodeSpec(Frozen):
     boot: BootSpec | None = None
     virt_type: VirtType = VirtType.AUTO
     firmware: Firmware = Firmware.BIOS
+    video: bool = False
     restart: RestartPolicy = RestartPolicy.ALWAYS
     start: StartMode = StartMode.AUTO
     cpu: str | None = None

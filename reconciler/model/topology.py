@@ -183,6 +183,7 @@ class NodeTopology(Frozen):
     )
     virt_type: VirtType | None = Field(default=None, description="`virt_type` of this node instead of the cluster's.")
     firmware: Firmware | None = Field(default=None, description="`firmware` of this node instead of the cluster's.")
+    video: StrictBool | None = Field(default=None, description="`video` of this node instead of the cluster's.")
     restart: RestartPolicy | None = Field(default=None, description="`restart` of this node instead of the cluster's.")
     start: StartMode | None = Field(default=None, description="`start` of this node instead of the cluster's.")
     cpu: CpuModel | None = Field(
@@ -271,6 +272,10 @@ class Topology(Frozen):
         default=Firmware.BIOS,
         description="`bios`, or `uefi` without Secure Boot; UEFI needs the host's package `ovmf`, and an image with an"
         " EFI system partition or a `boot` kernel.",
+    )
+    video: StrictBool = Field(
+        default=False,
+        description="A VGA card, so that screenshots can be taken; nobody can connect to the screen.",
     )
     restart: RestartPolicy = Field(
         default=RestartPolicy.ALWAYS,

@@ -9,7 +9,7 @@ from reconciler.placement.place import Placement
 from reconciler.records.record_changes import recreation_causes
 
 _NONE: Mapping[str, str] = MappingProxyType({})
-_MACHINE_FIELDS = ("vcpus", "memory_mb", "virt_type", "firmware", "cpu", "boot")
+_MACHINE_FIELDS = ("vcpus", "memory_mb", "virt_type", "firmware", "video", "cpu", "boot")
 
 
 @dataclass(frozen=True, slots=True)

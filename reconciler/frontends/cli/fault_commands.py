@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = Commands()
 fault = Commands(
-    cls=CommandGroup, help="Inject network faults between nodes, verify them and heal them.", no_args_is_help=True
+    cls=CommandGroup, help="Inject network faults between nodes, verify and heal them.", no_args_is_help=True
 )
 app.add_typer(fault, name="fault")
 

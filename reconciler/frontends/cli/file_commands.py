@@ -124,7 +124,7 @@ def logs(
     follow: Follow = False,
     output: Output = OutputFormat.TABLE,
 ) -> "ConsoleResult":
-    """Show the log of a node's serial console; the same as `console`."""
+    """Show the log of a node's serial console, as `console` does."""
     return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
 
 

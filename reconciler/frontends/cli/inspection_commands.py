@@ -87,7 +87,7 @@ def validate(
     ] = False,
     output: Output = OutputFormat.TABLE,
 ) -> "Validation":
-    """Check a topology file, and print its problems with their lines.
+    """Check a topology file, and print problems with their lines.
 
     Exits 1 when there are any. Needs neither libvirt nor a record; conflicts with other clusters and with this host's
     networks are found by `plan`.

@@ -1,21 +1,23 @@
-"""Commands that draw: a cluster as a graph."""
+"""Commands that make pictures: a cluster as a graph, a node's screen."""
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reconciler.frontends.cli.commands import Commands
-from reconciler.frontends.cli.options import Cluster
-from reconciler.frontends.cli.output import quiet_pipe
+from reconciler.frontends.cli.options import Cluster, Node
+from reconciler.frontends.cli.output import narrate, quiet_pipe
 from reconciler.frontends.cli.session import run_command
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.graph import ClusterGraph
+    from reconciler.model.screenshot import Screenshot
 
 app = Commands()
 
@@ -46,6 +48,33 @@ def graph(
     drawn = run_command(work)
     with quiet_pipe():
         sys.stdout.write(_rendered(drawn, output))
+
+
+@app.command()
+def screenshot(
+    cluster: Cluster,
+    node: Node,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The PNG to write; - is standard output.")
+    ],
+) -> None:
+    """Photograph a node's screen; it needs `video: true`."""
+
+    async def work(use: UseCases) -> "Screenshot":
+        from reconciler.usecases.screens import screenshot_of
+
+        return await screenshot_of(use.runtime, cluster, node)
+
+    taken = run_command(work)
+    if output == Path("-"):
+        with quiet_pipe():
+            sys.stdout.buffer.write(taken.png)
+        return
+    try:
+        output.write_bytes(taken.png)
+    except OSError as error:
+        raise typer.BadParameter(f"{output} cannot be written: {error.strerror}", param_hint="--output") from error
+    narrate(f"{output}: {taken.width} by {taken.height} pixels")
 
 
 def _rendered(drawn: "ClusterGraph", output: GraphFormat) -> str:

@@ -31,12 +31,12 @@ PlanHash = Annotated[
     str | None,
     Field(description="From the plan: carry out exactly that, or answer CONFLICT."),
 ]
-ClusterName = Annotated[str, Field(min_length=1, max_length=255, description="Name of a cluster.")]
+ClusterName = Annotated[str, Field(min_length=1, max_length=255, description="The cluster.")]
 NodeName = Annotated[str, Field(min_length=1, max_length=255, description="Name of a node.")]
 Nodes = Annotated[
     Annotated[list[Name], Field(max_length=10000)] | Literal["all"] | None,
     AsNames,
-    Field(description="Names of nodes. Default: every node."),
+    Field(description="Default: every node."),
 ]
 Command = Annotated[
     str,
@@ -60,7 +60,7 @@ SshTimeout = Annotated[Seconds, Field(description="Seconds to wait for SSH.")]
 ShutdownTimeout = Annotated[Seconds, Field(description="Seconds to wait for the nodes to power off.")]
 WaitForSsh = Annotated[
     bool,
-    Field(description="Wait until they accept SSH logins."),
+    Field(description="Wait for SSH logins."),
 ]
 Start = Annotated[bool, Field(description="Boot the nodes; false only defines them.")]
 StopModeName = Annotated[

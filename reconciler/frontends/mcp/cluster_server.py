@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+from base64 import b64encode
 from collections.abc import Awaitable, Callable, Container
 from contextvars import ContextVar
 from functools import cache, wraps
@@ -14,7 +15,7 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError as CallFailed
 from mcp.server.mcpserver.tools import Tool
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult, TextContent
+from mcp_types import INVALID_PARAMS, CallToolResult, ImageContent, InputRequiredResult, TextContent
 from pydantic_core import to_json
 
 from reconciler import __version__
@@ -36,6 +37,7 @@ from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tool_schemas import answer_schemas, parameter_schema
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.model.results import ToolError, ToolResult
+from reconciler.model.screenshot import Screenshot
 
 _TOOLS_STAY_MS = 3_600_000
 _DEFAULT_EXTENT = Extent()
@@ -171,4 +173,13 @@ def _protocol_result(
     if not extent.full:
         envelope = without_empty_counts(envelope)
     text = TextContent(type="text", text=to_json(envelope, inf_nan_mode="null").decode())
-    return CallToolResult(content=[text], structured_content=envelope, is_error=not answer.success)
+    return CallToolResult(
+        content=[text, *_pictures(answer.result)], structured_content=envelope, is_error=not answer.success
+    )
+
+
+def _pictures(result: object) -> list[ImageContent]:
+    """What an answer shows beside its data."""
+    if not isinstance(result, Screenshot):
+        return []
+    return [ImageContent(type="image", data=b64encode(result.png).decode(), mime_type="image/png")]

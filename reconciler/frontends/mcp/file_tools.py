@@ -1,4 +1,4 @@
-"""The tools that copy files to and from nodes, and read their consoles."""
+"""The tools that copy files to and from nodes, and read their consoles and screens."""
 
 from typing import Annotated
 
@@ -11,7 +11,9 @@ from reconciler.frontends.mcp.tool_definition import LOOKS, RUNS_ANYTHING, TAKES
 from reconciler.frontends.mcp.values import AsNumber
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.model.results import ToolResult
+from reconciler.model.screenshot import Screenshot
 from reconciler.model.transfer import TransferResult
+from reconciler.usecases.application import UseCases
 from reconciler.usecases.host_paths import absolute
 
 HostPath = Annotated[str, Field(min_length=1, max_length=4096, description="Absolute path on the server's host.")]
@@ -89,8 +91,20 @@ async def node_console(
     )
 
 
+async def node_screenshot(call: Call, cluster_name: ClusterName, node_name: NodeName) -> ToolResult[Screenshot]:
+    """Photograph the screen of a running node, also a hung one, as PNG. Needs `video: true` in its topology."""
+
+    async def take(use: UseCases) -> Screenshot:
+        from reconciler.usecases.screens import screenshot_of  # noqa: PLC0415
+
+        return await screenshot_of(use.runtime, cluster_name, node_name)
+
+    return await ask(call, take)
+
+
 TOOLS = (
     ToolDefinition(node_console, "Read a console", LOOKS, measured=True),
+    ToolDefinition(node_screenshot, "Photograph a screen", LOOKS),
     ToolDefinition(node_push, "Copy files to nodes", RUNS_ANYTHING, names_files=True),
     ToolDefinition(node_pull, "Copy files from a node", TAKES_AWAY, names_files=True),
 )

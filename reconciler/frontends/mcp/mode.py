@@ -27,8 +27,8 @@ _TOOLS = {
     Toolset.FAULT: "node_crash net_partition net_impair net_heal net_heal_all net_fault_list fault_explain "
     "fault_verify",
     Toolset.OBSERVE: "topology_list topology_show cluster_plan cluster_handle cluster_events cluster_history "
-    "cluster_wait snapshot_list snapshot_tree net_fault_list node_console dmesg_mark dmesg_collect host_doctor "
-    "host_list host_show",
+    "cluster_wait snapshot_list snapshot_tree net_fault_list node_console node_screenshot dmesg_mark dmesg_collect "
+    "host_doctor host_list host_show",
 }
 TOOLS_OF = {toolset: ALWAYS.union(names.split()) for toolset, names in _TOOLS.items()}
 

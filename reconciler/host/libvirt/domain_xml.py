@@ -20,6 +20,7 @@ from reconciler.model.topology import DiskBus, Firmware
 SPARE_PCIE_PORTS = 10
 """Root ports beyond those of the devices we render: each disk plugged in later uses one."""
 
+_VIDEO_KIB = 16384
 _DISKS_PER_SATA_CONTROLLER = 6  # libvirt adds the controllers; the first one is part of the machine
 _CPU_MODES = {"host": "host-passthrough", "maximum": "maximum"}
 _BUSES: dict[str, DiskBus] = {bus.value: bus for bus in DiskBus}
@@ -105,6 +106,7 @@ def parse_domain(xml: str) -> DomainRecord | None:
         tap=_attribute(interface, "target", "dev"),
         console=Path(_attribute(devices.find("serial"), "log", "file")),
         firmware=_parse_firmware(root.find("os")),
+        video=devices.find("video") is not None,
         nvram=_parse_nvram(root.find("os/nvram")),
         boot=_parse_boot(root.find("os")),
         boot_files=mark.boot_files,
@@ -163,6 +165,8 @@ def _render_devices(devices: ET.Element, domain: Domain) -> None:
     agent = _child(devices, "channel", type="unix")
     _child(agent, "target", type="virtio", name="org.qemu.guest_agent.0")
     _text(_child(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
+    if domain.video:
+        _child(_child(devices, "video"), "model", type="vga", vram=str(_VIDEO_KIB))
     _child(devices, "memballoon", model="none")
     _child(devices, "panic", model="isa")
 

@@ -14,7 +14,7 @@ import libvirt
 
 from reconciler.concurrency import together
 from reconciler.errors import LibvirtUnavailable
-from reconciler.host.libvirt import domains, networks
+from reconciler.host.libvirt import domains, networks, screen
 from reconciler.host.libvirt.domain_file_uses import file_uses_of
 from reconciler.host.libvirt.domain_xml import (
     DomainRecord,
@@ -120,6 +120,8 @@ class Libvirt:
     suspend = on_connection(domains.suspend)
     carried_out = on_connection(domains.carried_out)
     defined = on_connection(domains.defined)
+
+    take_screenshot = on_connection(screen.take_screenshot)
 
     async def open_serial_line(
         self, cluster: str, node: str, on_output: Callable[[bytes], None], *, force: bool

@@ -26,7 +26,7 @@ class SavedMachine:
     virt_type: str
 
 
-_HARDWARE = ("uuid", "vcpus", "memory_mb", "virt_type", "cpu", "mac", "firmware")
+_HARDWARE = ("uuid", "vcpus", "memory_mb", "virt_type", "cpu", "mac", "firmware", "video")
 _BOOT_TAGS = ("kernel", "initrd", "cmdline")
 
 

@@ -429,3 +429,14 @@ def test_every_line_of_a_list_of_commands_is_whole_in_eighty_columns(invoke: Inv
         lines = invoke(*group.split(), "--help").out.partition("Commands:")[2].splitlines()
         assert lines
         assert [line for line in lines if line.endswith("...")] == []
+
+
+def test_a_screenshot_of_a_node_without_a_screen_writes_no_file(
+    invoke: Invoke, lab: ClusterRecord, tmp_path: Path
+) -> None:
+    ended = invoke("screenshot", "lab", "alpha", "-o", str(tmp_path / "screen.png"))
+    assert ended.code == 1
+    assert "`video: true`" in ended.err
+    assert "`vmcluster apply" in ended.err
+    assert not (tmp_path / "screen.png").exists()
+    assert invoke("graph", "nope", "-o", "svg").code == 1

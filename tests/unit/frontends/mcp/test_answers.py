@@ -1,11 +1,16 @@
 """Every outcome is an answer in the envelope, and the server goes on working after each."""
 
 import asyncio
+from base64 import b64decode
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from mcp import Client
+from mcp_types import ImageContent, TextContent
 
+from reconciler.model.results import ToolResult
+from reconciler.model.screenshot import Screenshot
 from reconciler.store.sqlite import SqliteStore
 from tests.kvm_verdict import give_kvm_verdict
 from tests.unit.frontends.mcp.conftest import Agent
@@ -146,3 +151,28 @@ async def test_a_relative_path_on_the_servers_host_is_refused(agent: Agent) -> N
     for answer, argument in ((pulled, "dest_path"), (pushed, "source_path")):
         assert answer["error"]["code"] == "INVALID_ARGUMENT"
         assert f"{argument} 'here' must be absolute" in answer["error"]["message"]
+
+
+async def test_a_node_without_a_screen_is_told_which_key_gives_it_one(
+    agent: Agent, configuration: dict[str, str]
+) -> None:
+    await stored(configuration)
+    error = (await agent.call("node_screenshot", cluster_name="lab", node_name="alpha"))["error"]
+    assert error["code"] == "INVALID_ARGUMENT"
+    assert "`video: true`" in error["message"]
+    assert (await agent.call("node_screenshot", cluster_name="lab", node_name="x"))["error"]["code"] == "NODE_NOT_FOUND"
+
+
+def test_a_picture_is_an_image_beside_the_facts_about_it() -> None:
+    from reconciler.frontends.mcp.cluster_server import _protocol_result
+
+    facts: dict[str, int] = {"width": 2, "height": 1, "screen_width": 4, "screen_height": 2, "size_bytes": 3}
+    taken = Screenshot(node_name="a", taken_at=datetime.now(UTC), png=b"png", **facts)
+    answer = _protocol_result(ToolResult(success=True, result=taken), "node_screenshot", {})
+    text, image = answer.content
+    assert isinstance(text, TextContent)
+    assert isinstance(image, ImageContent)
+    assert (image.mime_type, b64decode(image.data)) == ("image/png", b"png")
+    assert answer.structured_content is not None
+    assert answer.structured_content["result"].items() >= facts.items()
+    assert "png" not in answer.structured_content["result"]

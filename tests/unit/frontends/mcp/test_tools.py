@@ -92,6 +92,7 @@ READ_ONLY = {
     "net_fault_list",
     "dmesg_collect",
     "node_console",
+    "node_screenshot",
     "artifact_list",
     "artifact_diff",
     "host_list",

@@ -45,6 +45,7 @@ domains = st.builds(
     tap=names_,
     console=paths,
     firmware=st.sampled_from(Firmware),
+    video=st.booleans(),
     boot=st.none() | st.builds(DirectBoot, kernel=paths, initrd=st.none() | paths, cmdline=words),
     boot_files=st.sampled_from(["", "1:2 3:4"]),
     template=st.integers(0, 99),
