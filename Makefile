@@ -10,7 +10,8 @@ export VENV ?= .venv
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 PYTHON_IN := $(VENV)/bin/python
 IMAGE := /var/lib/vmcluster/images/base.qcow2
-TEST_IMAGE_DIR := $(or $(VMCLUSTER_TEST_IMAGE_DIR),$(IMAGE:/base.qcow2=))
+# The tests' own image follows the recipe; the one of clusters stays as it is while machines may stand on it.
+TEST_IMAGE_DIR := $(or $(VMCLUSTER_TEST_IMAGE_DIR),$(IMAGE:/base.qcow2=/tests))
 TEST_IMAGE := $(TEST_IMAGE_DIR)/base.qcow2
 TOPOLOGY := specs/topologies/example-3node.yaml
 CLUSTER := example-3node
@@ -48,6 +49,9 @@ SAY := printf '\033[1m==> %s\033[0m\n'
 define BUILD_IMAGE
 if [ ! -e $(1) ]; then $(SAY) "vmcluster image build $(1)"; $(VMCLUSTER) image build $(1); fi
 endef
+define BUILD_TEST_IMAGE
+$(if $(VMCLUSTER_TEST_IMAGE_DIR),$(call BUILD_IMAGE,$(TEST_IMAGE)),$(SAY) "vmcluster image build $(TEST_IMAGE)"; $(VMCLUSTER) image build $(TEST_IMAGE))
+endef
 
 # What keeps the house in order and needs no host: seconds, where `make test` takes minutes.
 HOUSE_TESTS := $(addprefix tests/unit/,test_architecture.py test_names.py test_manual.py test_contributing.py)
@@ -74,12 +78,12 @@ demo: host image ## Boot three machines that you can log in to; run it again to 
 
 demo-hosts: ## Show one cluster over three hosts and an etcd, all in namespaces that are removed afterwards
 	@.ci/setup tests
-	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+	@$(BUILD_TEST_IMAGE)
 	@$(PYTHON_IN) -m tests.lab --hosts 3 --image-dir $(TEST_IMAGE_DIR) -- $(PYTHON_IN) -m tests.lab.demo_hosts
 
 test: ## Run all tests (TESTS=paths: only these) in a private libvirt that is removed afterwards
 	@.ci/setup tests
-	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+	@$(BUILD_TEST_IMAGE)
 ifneq ($(HOSTLESS_TESTS),)
 	@$(SAY) "unit tests"
 	@$(HOSTLESS) -m "not processes" || [ $$? = 5 ]
@@ -101,7 +105,7 @@ endif
 
 other-release: ## Run the tests that depend on the host's release on the other Debian release (LONG=1: all tests)
 	@.ci/setup tests
-	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+	@$(BUILD_TEST_IMAGE)
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.guest_kernel $(TEST_IMAGE_DIR)
 	@$(AS_ROOT) $(PYTHON_IN) -m tests.other_release --image-dir $(TEST_IMAGE_DIR) $(if $(LONG),--long -- $(FOR_TEST))
 
@@ -163,7 +167,7 @@ docs: setup ## Write the generated files: schemas and tables of the manual
 
 bench: ## Run the benchmarks and compare with the reference figures; writes bench.json
 	@.ci/setup tests
-	@$(call BUILD_IMAGE,$(TEST_IMAGE))
+	@$(BUILD_TEST_IMAGE)
 	@$(LAB) $(PYTHON_IN) -m tests.bench
 
 soak: setup ## Run ten minutes of random operations and damage (FOR=seconds, SEED=number to repeat a run)
