@@ -16,4 +16,4 @@ class Screenshot(Frozen):
     screen_height: int = Field(description="Of the screen, in pixels.")
     size_bytes: int = Field(description="Of the picture, a PNG.")
     taken_at: Moment = Field(description="When.")
-    png: bytes = Field(exclude=True, repr=False, description="The picture.")
+    png: bytes = Field(default=b"", exclude=True, repr=False, description="The picture, which is no part of the JSON.")

@@ -12,7 +12,7 @@ from reconciler.runtime import Runtime
 class RemovedTemplates(Frozen):
     """Templates that are gone; clones of them keep what they have."""
 
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = Field(description="Of the removed templates.")
     freed_bytes: int = Field(description="What their files took on disk.")
 
 

@@ -30,10 +30,10 @@ from reconciler.usecases.snapshots import Snapshots
 from reconciler.usecases.transfers import Transfers
 from tests.etcd import RunningEtcd, free_ports
 from tests.kvm_verdict import give_kvm_verdict
-from tests.lab import WORK_DIR
+from tests.lab import IMAGE_DIR, WORK_DIR
 
 LIBVIRT_URI = "qemu:///system"
-BASE_IMAGE = Path("/var/lib/vmcluster/images/base.qcow2")
+BASE_IMAGE = IMAGE_DIR / "base.qcow2"
 TEMPLATE_DIR = WORK_DIR / "templates"
 """Shared by all beds of a lab: a template is built once."""
 _SPECS = Path(__file__).parents[2] / "specs"

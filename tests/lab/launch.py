@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from tests.lab import FORWARDED_SIGNALS, LAB_FAILED, WORK_DIR
+from tests.lab import FORWARDED_SIGNALS, IMAGE_DIR, LAB_FAILED, WORK_DIR
 
 PACKAGES = {
     "unshare": "util-linux",
@@ -62,7 +62,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         type=Path,
         default=os.environ.get("VMCLUSTER_TEST_IMAGE_DIR"),
         metavar="DIR",
-        help="guest images of the host, visible read-only in the lab (default: $VMCLUSTER_TEST_IMAGE_DIR)",
+        help=f"guest images, seen read-only as {IMAGE_DIR} (default: $VMCLUSTER_TEST_IMAGE_DIR)",
     )
     parser.add_argument(
         "--hosts",

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.lab import LAB_ROOT, WORK_DIR
+from tests.lab import IMAGE_DIR, LAB_ROOT, WORK_DIR
 from tests.lab.daemons import DaemonFailed, start_daemons, write_configuration
 from tests.lab.mounts import mount, mount_device, mount_private_directory, mount_read_only, mount_tmpfs
 
@@ -53,7 +53,7 @@ def furnish(size: str, image_dir: Path | None) -> None:
     for directory in PRIVATE_DIRECTORIES:
         mount_private_directory(directory, LAB_ROOT)
     if image_dir is not None and image_fd is not None:
-        mount_read_only(image_fd, image_dir)
+        mount_read_only(image_fd, IMAGE_DIR)
     mount("sysfs", Path("/sys"), "sysfs")
     if _KVM.exists():
         mount_device(_KVM, LAB_ROOT / "devices", _kvm_group())
@@ -70,7 +70,7 @@ def _start_hosts(count: int, size: str, image_dir: Path | None) -> None:
 
     directory = WORK_DIR / "hosts"
     directory.mkdir()
-    note(start_hosts(count, directory, image_dir, size))
+    note(start_hosts(count, directory, IMAGE_DIR if image_dir else None, size))
 
 
 def _kvm_group() -> int | None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler import runtime as opened
+from reconciler.host import virt_type
 from reconciler.host.virt_type import KvmVerdict
 from reconciler.model.topology import VirtType
 from reconciler.runtime import Runtime
@@ -21,7 +21,7 @@ async def test_kvm_is_tried_once_and_only_for_a_cluster_that_depends_on_it(
         tried.append(state_dir)
         return KvmVerdict(usable=True, reason="fast")
 
-    monkeypatch.setattr(opened, "probe_kvm", probe)
+    monkeypatch.setattr(virt_type, "probe_kvm", probe)
     undecided = running_record("alpha")
     nodes = {name: node.model_copy(update={"virt_type": VirtType.QEMU}) for name, node in undecided.spec.nodes.items()}
     emulated = undecided.model_copy(update={"spec": undecided.spec.model_copy(update={"nodes": nodes})})

@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.lab.conftest import LAB_TIMEOUT_S, REPOSITORY, Labs
 from tests.integration.lab.residue import observe_traces
-from tests.lab import LAB_FAILED
+from tests.lab import IMAGE_DIR, LAB_FAILED
 from tests.lab.launch import PACKAGES, missing_message, missing_programs
 
 RUN_A_GUEST_FOREVER = """
@@ -76,7 +76,7 @@ def test_configuration_of_the_caller_stays_outside(labs: Labs, monkeypatch: pyte
 def test_image_directory_of_the_host_is_visible_and_cannot_be_written(labs: Labs, tmp_path: Path) -> None:
     (tmp_path / "base.qcow2").write_text("image")
     done = labs.run(
-        "sh", "-c", f"cat {tmp_path}/base.qcow2; touch {tmp_path}/x", options=("--image-dir", str(tmp_path))
+        "sh", "-c", f"cat {IMAGE_DIR}/base.qcow2; touch {IMAGE_DIR}/x", options=("--image-dir", str(tmp_path))
     )
     assert done.stdout == "image"
     assert "Read-only file system" in done.stderr

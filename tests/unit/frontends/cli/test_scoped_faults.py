@@ -9,11 +9,12 @@ import pytest
 
 from tests.waiting import PATIENCE_S
 
+pytestmark = pytest.mark.processes
+
 RUN = """
 import signal, sys
 from reconciler.frontends.cli.scoped_faults import _run
 
-pytestmark = pytest.mark.processes
 for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
     signal.signal(number, signal.SIG_DFL)  # what this very run ignores, as under nohup, a shell could not trap
 sys.exit(_run(sys.argv[1:], []))

@@ -12,7 +12,7 @@ from tests.unit.frontends.mcp.conftest import Agent
 @pytest.mark.parametrize(
     ("tool", "arguments", "words"),
     [
-        ("cluster_status", {}, ["'cluster_name' is missing", "Name of a cluster"]),
+        ("cluster_status", {}, ["'cluster_name' is missing", "The cluster"]),
         ("cluster_status", {"cluster_name": ""}, ["'cluster_name'", "at least 1 character"]),
         ("cluster_status", {"cluster_name": 7}, ["'cluster_name'", "valid string", "not 7"]),
         (
