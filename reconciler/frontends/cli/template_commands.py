@@ -10,7 +10,6 @@ from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import exit_with, prints
 from reconciler.frontends.cli.session import CommandEnding, present
-from reconciler.frontends.cli.tables import print_columns
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -59,6 +58,8 @@ def rm(keys: Keys, output: Output = OutputFormat.TABLE) -> "RemovedTemplates":
 
 def show_templates(found: "list[TemplateInfo]") -> None:
     """The templates, one a line."""
+    from reconciler.frontends.cli.tables import print_columns
+
     print_columns(
         ["KEY", "IMAGE", "MEMORY", "VCPUS", "SIZE", "USED", "TROUBLE"],
         [

@@ -11,6 +11,7 @@ import typer
 
 from reconciler.desired.schemas import stale_files
 from reconciler.frontends.cli.app import app
+from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.frontends.output_schemas import OUTPUT_DIRECTORY, output_schema, output_schemas, output_types
 
@@ -40,7 +41,7 @@ def test_every_command_that_prints_data_has_a_schema_and_no_other() -> None:
     printing = {
         name
         for name, command in commands(typer.main.get_command(app))
-        if any("--output" in each.opts and "json" in getattr(each.type, "choices", ()) for each in command.params)
+        if any("--output" in each.opts and each.default in list(OutputFormat) for each in command.params)
     }
     assert len(printing) > 40
     assert output_types().keys() == printing | BESIDE_COMMANDS
