@@ -11,7 +11,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 PYTHON_IN := $(VENV)/bin/python
 IMAGE := /var/lib/vmcluster/images/base.qcow2
 # The tests' own image follows the recipe; the one of clusters stays as it is while machines may stand on it.
-TEST_IMAGE_DIR := $(or $(VMCLUSTER_TEST_IMAGE_DIR),$(IMAGE:/base.qcow2=/tests))
+TEST_IMAGE_DIR := $(or $(VMCLUSTER_TEST_IMAGE_DIR),/var/lib/vmcluster/test-images)
 TEST_IMAGE := $(TEST_IMAGE_DIR)/base.qcow2
 TOPOLOGY := specs/topologies/example-3node.yaml
 CLUSTER := example-3node

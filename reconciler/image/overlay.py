@@ -46,6 +46,7 @@ def _files_below(folder: Traversable, mode: int, path: str = "") -> list[Overlay
     return [
         found
         for entry in folder.iterdir()
+        if entry.name != "__pycache__"  # compiled where the package was installed
         for found in (
             _files_below(entry, mode, f"{path}{entry.name}/")
             if entry.is_dir()

@@ -27,7 +27,7 @@ WORK_DIR = LAB_ROOT / "work"
 """Where tests put files that guests use; in the environment as `VMCLUSTER_LAB_DIR`."""
 
 IMAGE_DIR = Path("/var/lib/vmcluster/images")
-"""Where the directory that `--image-dir` names is seen inside a lab, read-only."""
+"""Where the directory that `--image-dir` names is seen inside a lab as well, read-only."""
 
 LAB_FAILED = 125
 """Exit code for a lab that could not be set up, as container runtimes have it; the command never ran."""

@@ -62,7 +62,7 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         type=Path,
         default=os.environ.get("VMCLUSTER_TEST_IMAGE_DIR"),
         metavar="DIR",
-        help=f"guest images, seen read-only as {IMAGE_DIR} (default: $VMCLUSTER_TEST_IMAGE_DIR)",
+        help=f"guest images, read-only there and as {IMAGE_DIR} (default: $VMCLUSTER_TEST_IMAGE_DIR)",
     )
     parser.add_argument(
         "--hosts",

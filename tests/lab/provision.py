@@ -53,7 +53,8 @@ def furnish(size: str, image_dir: Path | None) -> None:
     for directory in PRIVATE_DIRECTORIES:
         mount_private_directory(directory, LAB_ROOT)
     if image_dir is not None and image_fd is not None:
-        mount_read_only(image_fd, IMAGE_DIR)
+        for place in {image_dir, IMAGE_DIR}:  # the kernel's files for building modules have absolute paths
+            mount_read_only(image_fd, place)
     mount("sysfs", Path("/sys"), "sysfs")
     if _KVM.exists():
         mount_device(_KVM, LAB_ROOT / "devices", _kvm_group())

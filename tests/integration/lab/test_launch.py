@@ -76,9 +76,12 @@ def test_configuration_of_the_caller_stays_outside(labs: Labs, monkeypatch: pyte
 def test_image_directory_of_the_host_is_visible_and_cannot_be_written(labs: Labs, tmp_path: Path) -> None:
     (tmp_path / "base.qcow2").write_text("image")
     done = labs.run(
-        "sh", "-c", f"cat {IMAGE_DIR}/base.qcow2; touch {IMAGE_DIR}/x", options=("--image-dir", str(tmp_path))
+        "sh",
+        "-c",
+        f"cat {IMAGE_DIR}/base.qcow2 {tmp_path}/base.qcow2; touch {IMAGE_DIR}/x {tmp_path}/x",
+        options=("--image-dir", str(tmp_path)),
     )
-    assert done.stdout == "image"
+    assert done.stdout == "imageimage"
     assert "Read-only file system" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["base.qcow2"]
 

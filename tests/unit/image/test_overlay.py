@@ -1,3 +1,6 @@
+from pathlib import Path
+
+from reconciler.image import overlay
 from reconciler.image.overlay import ROOT, kernel_command_line, overlay_files
 
 
@@ -13,3 +16,10 @@ def test_every_file_below_root_is_laid_over_with_its_mode_and_every_masked_one_i
 
 def test_the_kernel_command_line_is_the_boot_loaders() -> None:
     assert kernel_command_line().startswith("root=/dev/vda1 rw console=ttyS0 ")
+
+
+def test_what_an_installer_compiles_beside_a_program_is_no_part_of_the_image(tmp_path: Path) -> None:
+    (tmp_path / "__pycache__").mkdir()
+    for name in ("program.py", "__pycache__/program.cpython-311.pyc"):
+        (tmp_path / name).write_text("compiled here")
+    assert [file.path for file in overlay._files_below(tmp_path, 0o755)] == ["program.py"]
