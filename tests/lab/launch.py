@@ -147,7 +147,8 @@ def run_in_namespaces(options: argparse.Namespace) -> int:
     """Start process 1 of a lab and wait for it."""
     image_dir = str(options.image_dir.resolve()) if options.image_dir else ""
     arguments = [options.size, image_dir, str(options.hosts), *options.command]
-    return run_namespaces(("--net", "--mount", "--pid"), "tests.lab.init", arguments, lab_environment(os.environ))
+    environment = lab_environment(os.environ) | ({"VMCLUSTER_TEST_IMAGE_DIR": image_dir} if image_dir else {})
+    return run_namespaces(("--net", "--mount", "--pid"), "tests.lab.init", arguments, environment)
 
 
 def run_namespaces(

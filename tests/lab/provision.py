@@ -71,7 +71,7 @@ def _start_hosts(count: int, size: str, image_dir: Path | None) -> None:
 
     directory = WORK_DIR / "hosts"
     directory.mkdir()
-    note(start_hosts(count, directory, IMAGE_DIR if image_dir else None, size))
+    note(start_hosts(count, directory, image_dir, size))
 
 
 def _kvm_group() -> int | None:

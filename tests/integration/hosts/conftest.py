@@ -1,12 +1,12 @@
 """Three hosts with an etcd, for the tests of this directory."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.bed import BASE_IMAGE
 from tests.lab import WORK_DIR
 from tests.lab.hosts import Hosts, found_hosts, running_hosts
 
@@ -20,6 +20,6 @@ def hosts() -> Iterator[Hosts]:
         yield found
         return
     with tempfile.TemporaryDirectory(dir=WORK_DIR) as directory:
-        image_dir = BASE_IMAGE.parent if BASE_IMAGE.exists() else None
-        with running_hosts(COUNT, Path(directory), image_dir) as started:
+        image_dir = os.environ.get("VMCLUSTER_TEST_IMAGE_DIR")
+        with running_hosts(COUNT, Path(directory), Path(image_dir) if image_dir else None) as started:
             yield started
