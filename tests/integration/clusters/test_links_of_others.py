@@ -67,7 +67,7 @@ def test_where_only_some_of_a_clusters_machines_are_ours_only_their_queues_are_h
     before = cuts()
 
     async def healed_in_part(session: Session) -> None:
-        whose = r"1 links were healed, and what others .*the domain of node n1: made by another store \(/elsewhere,"
+        whose = r"1 links were healed, and faults on what others .*domain of node n1: made by another store \(/else"
         with pytest.raises(Conflict, match=whose) as caught:
             await session.faults.heal_all(CLUSTER)
         assert "node n0" not in str(caught.value)
