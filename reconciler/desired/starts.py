@@ -40,7 +40,7 @@ def _obstacles(node: NodeSpec, intent: NodeIntent) -> Iterator[str]:
     if node.firmware is Firmware.UEFI:
         yield "its firmware keeps variables of its own"
     if node.video:
-        yield "it has a video card, which templates have not"
+        yield "it has a video card, and templates have none"
     if node.extra_disks:
         yield "it has extra disks"
     if intent.based_on is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+import structlog
+
 from reconciler.errors import ClusterError
 from reconciler.model.document import TemplateSpec
 from reconciler.model.plan import Plan, Start
@@ -10,6 +12,8 @@ from reconciler.model.record import ClusterSpec
 from reconciler.model.topology import StartMode
 from reconciler.progress import Progress, said_meanwhile
 from reconciler.runtime import Runtime
+
+log = structlog.get_logger(__name__)
 
 
 class Planned(Protocol):
@@ -36,9 +40,10 @@ async def build_templates(
     for key, template in wanted.items():
         try:
             await _build(runtime, template, progress)
-        except ClusterError:
+        except ClusterError as error:
             if key in needed:
                 raise
+            log.warning("template_not_built", template=key, cause=str(error))
 
 
 async def _build(runtime: Runtime, template: TemplateSpec, progress: Progress) -> None:
