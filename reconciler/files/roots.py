@@ -251,13 +251,15 @@ def _require_allowed(path: Path, real: Path | None, roots: tuple[Roots, ...]) ->
 
 
 def real_root(directory: Path) -> Path | None:
-    """Where a root is; None if it does not exist, or is behind a link that neither root nor this user made."""
+    """Where a root is, or will be once it exists; None if it is behind a link that neither root nor this user made."""
     real, ahead, followed = Path("/"), deque(directory.parts[1:]), 0
     while ahead:
         name = ahead.popleft()
         step = real.parent if name == ".." else real / name
         try:
             status = step.lstat()
+        except FileNotFoundError:
+            return None if ".." in ahead else step.joinpath(*ahead)
         except (OSError, ValueError):
             return None
         if not stat.S_ISLNK(status.st_mode):

@@ -95,6 +95,16 @@ def test_what_is_not_there_below_a_root_is_told_so(host: Path) -> None:
         opened(host / "in" / "a\0b", read_roots(host))
 
 
+def test_what_is_below_a_root_that_is_still_missing_is_not_called_outside(host: Path) -> None:
+    roots = read_roots(host, "new/images")
+    with pytest.raises(FileNotFoundError):
+        opened(host / "new/images/base", roots)
+    assert why_out_of_reach(host / "new/images/base", roots) is None
+    assert place_at(host / "new/images/base", roots).real == host / "new/images/base"
+    assert why_out_of_reach(host / "new/other", roots)
+    assert why_out_of_reach(host / "out/file", read_roots(host, "new/../out")), "a way through nothing leads nowhere"
+
+
 @OF_ROOT
 def test_a_root_behind_a_link_that_somebody_else_made_opens_nothing(host: Path) -> None:
     os.lchown(host / "alias", SOMEBODY, SOMEBODY)
