@@ -158,11 +158,13 @@ generated: setup
 	@$(SAY) "generated files"
 	@$(PYTHON_IN) -m reconciler.desired.schemas --check
 	@$(PYTHON_IN) -m reconciler.frontends.output_schemas --check
+	@$(PYTHON_IN) -m reconciler.frontends.mcp.tool_list --check
 	@$(PYTHON_IN) -m tests.manual --check
 
 docs: setup ## Write the generated files: schemas and tables of the manual
 	@$(PYTHON_IN) -m reconciler.desired.schemas
 	@$(PYTHON_IN) -m reconciler.frontends.output_schemas
+	@$(PYTHON_IN) -m reconciler.frontends.mcp.tool_list
 	@$(PYTHON_IN) -m tests.manual
 
 bench: ## Run the benchmarks and compare with the reference figures; writes bench.json

@@ -5,11 +5,15 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from reconciler import usecases
-from reconciler.frontends.mcp.cluster_server import offered_tools
+from reconciler.frontends.mcp.callable_tools import DEFINITIONS, callable_tool
+from reconciler.frontends.mcp.listed_tools import listed_tools
 
-import_module("reconciler.frontends.mcp.tool_usecases")
+for name in ("cluster_server", "tool_calls", "tool_usecases"):
+    import_module(f"reconciler.frontends.mcp.{name}")
 for module in iter_modules(usecases.__path__, f"{usecases.__name__}."):
     import_module(module.name)
-offered_tools()
+listed_tools()
+for tool in DEFINITIONS:
+    callable_tool(tool)
 gc.collect()
 gc.freeze()

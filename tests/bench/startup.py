@@ -20,12 +20,16 @@ DOCTOR_LIMIT_S = 3.0
 
 async def measure() -> Sequence[Figure]:
     """The server beside a bare SDK server with as many tools; `doctor` without and with a remembered KVM verdict."""
-    tools, bare = await asyncio.to_thread(mcp_startup.medians, ROUNDS)
+    own, bare = await asyncio.to_thread(mcp_startup.medians, ROUNDS)
     name = "spawn to answered tools/list"
-    startup = Figure(
-        name, tools, samples=ROUNDS, baseline=bare, limit_ratio=mcp_startup.LIMIT, reference="bare SDK server"
-    )
-    return [startup, await asyncio.to_thread(_doctor)]
+    clock = _beside_bare(name, own.clock_s, bare.clock_s)
+    processor = _beside_bare(f"{name}, processor", own.processor_s, bare.processor_s)
+    return [clock, processor, await asyncio.to_thread(_doctor)]
+
+
+def _beside_bare(name: str, own_s: float, bare_s: float) -> Figure:
+    limit = mcp_startup.LIMIT
+    return Figure(name, own_s, samples=ROUNDS, baseline=bare_s, limit_ratio=limit, reference="bare SDK server")
 
 
 def _doctor() -> Figure:

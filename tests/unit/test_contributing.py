@@ -38,7 +38,7 @@ from reconciler.desired.declared_faults import check_fault, resolve_faults
 from reconciler.faults.combine import fold
 from reconciler.faults.explain import explain_link, fault_info
 from reconciler.frontends.cli.app import run_command_line
-from reconciler.frontends.mcp.cluster_server import offered_tools
+from reconciler.frontends.mcp.tool_list import tool_list
 from reconciler.kernel_log.announcements import announced_kind
 from reconciler.model.faults import FaultTopology
 from reconciler.model.record import ClusterRecord
@@ -70,8 +70,9 @@ for words in (["fault", "silence", "--help"], ["age", "--help"]):
     assert run_command_line(words) == 0
 
 # The tools, and the command of one, on a store.
+listed = {tool.name: tool for tool in tool_list().tools}
 for tool in ("net_silence", "cluster_age"):
-    assert offered_tools()[tool].output_schema["properties"].keys() == {"success", "result", "error"}
+    assert listed[tool].output_schema["properties"].keys() == {"success", "result", "error"}
 
 async def define() -> None:
     async with SqliteStore(Path(os.environ["VMCLUSTER_STATE_DIR"])) as store:

@@ -11,11 +11,11 @@ from reconciler.frontends.mcp.caller import Caller
 from reconciler.frontends.mcp.client_roots import roots_of_caller
 from reconciler.frontends.mcp.progress_sender import sending_progress
 from reconciler.frontends.mcp.resource_watch import ResourceWatch
-from reconciler.model.results import ToolResult
-from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.frontends.mcp.tool_usecases import ToolService
+    from reconciler.model.results import ToolResult
+    from reconciler.usecases.application import UseCases
 
 T = TypeVar("T")
 
@@ -68,14 +68,14 @@ async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
         await backend.close()
 
 
-async def ask(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolResult[T]:
+async def ask(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolResult[T]":
     """Answer with the result of `work`; if the client cancels the call, the work is cancelled."""
     host = await _backend(call).host()
     async with sending_progress(call.report_progress) as report:
         return await host.answer(work, _caller(call), report)
 
 
-async def settle(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolResult[T]:
+async def settle(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolResult[T]":
     """Answer with the result of `work` that changes the desired state.
 
     If the client cancels the call, only the wait ends: the change stays recorded and the work continues.
@@ -86,7 +86,7 @@ async def settle(call: Call, work: Callable[[UseCases], Awaitable[T]]) -> ToolRe
         return await backend.outlive_caller(host.answer(work, _caller(call), report))
 
 
-async def look(backend: Backend, what: str, work: Callable[[UseCases], Awaitable[T]]) -> ToolResult[T]:
+async def look(backend: Backend, what: str, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolResult[T]":
     """Answer with the result of `work`, which changes nothing; `what` is its name in the log."""
     host = await backend.host()
     return await host.answer(work, Caller(tool=what, cluster=None, actor="mcp:reader"), lambda _: None)

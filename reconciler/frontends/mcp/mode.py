@@ -4,9 +4,10 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 
+from mcp_types import Tool
+
 from reconciler.files.configuration_files import configuration_paths
 from reconciler.frontends.mcp.server_options import Options
-from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.model.choices import Confirmation, Toolset
 
 _KEYS = "mcp_"
@@ -41,21 +42,22 @@ class Mode:
     toolsets: frozenset[Toolset] | None = None
     confirm: Confirmation = Confirmation.NEVER
 
-    def offers(self, tool: ToolDefinition) -> bool:
+    def offers(self, tool: Tool) -> bool:
         """Whether clients see a tool and may call it."""
         return self.refusal(tool) is None
 
-    def refusal(self, tool: ToolDefinition) -> str | None:
+    def refusal(self, tool: Tool) -> str | None:
         """Why a tool is not offered; None if it is."""
-        if self.read_only and not tool.annotations.read_only_hint:
+        if self.read_only and not (tool.annotations and tool.annotations.read_only_hint):
             return "this server is read-only (started with `--read-only` or `mcp_read_only`)"
         if self.toolsets is not None and not any(tool.name in TOOLS_OF[of] for of in self.toolsets):
             return f"this server offers the toolsets {self._names()} only (`--toolsets` or `mcp_toolsets`)"
         return None
 
-    def asks_before(self, tool: ToolDefinition) -> bool:
+    def asks_before(self, tool: Tool) -> bool:
         """Whether the user has to confirm each call of a tool."""
-        return self.confirm is Confirmation.DESTRUCTIVE and bool(tool.annotations.destructive_hint)
+        destructive = tool.annotations is None or tool.annotations.destructive_hint is not False
+        return self.confirm is Confirmation.DESTRUCTIVE and destructive
 
     def in_words(self) -> str:
         """What an agent needs to know of it; empty for the mode without limits."""

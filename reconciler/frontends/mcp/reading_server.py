@@ -35,16 +35,15 @@ from reconciler.frontends.mcp.resources import (
     templates,
 )
 from reconciler.frontends.mcp.subscriptions import stream_changes, subscribe, unsubscribe
-from reconciler.frontends.mcp.tool_definition import ToolDefinition
 
 
 class ReadingServer(MCPServer[Backend]):
     """An MCP server with resources and prompts; resources whose tool is switched off are not there."""
 
-    def __init__(self, offered: Iterable[ToolDefinition], *, keeps_connections: bool, **settings: Any) -> None:
+    def __init__(self, offered: Iterable[str], *, keeps_connections: bool, **settings: Any) -> None:
         """A server that `keeps_connections` can announce changes outside of an answer, as older revisions have it."""
         super().__init__("vmcluster", subscriptions=False, **settings)
-        self._looking = frozenset(tool.name for tool in offered)
+        self._looking = frozenset(offered)
         low = self._lowlevel_server
         low.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
         low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)

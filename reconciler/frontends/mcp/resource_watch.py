@@ -9,10 +9,10 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS
 
 from reconciler.frontends.mcp.caller import Caller
 from reconciler.model.viewed import Viewed
-from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.frontends.mcp.tool_usecases import ToolService
+    from reconciler.usecases.application import UseCases
     from reconciler.usecases.view_changes import ViewChanges
 
 MOST_RESOURCES = 100
@@ -99,7 +99,7 @@ class ResourceWatch:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _begin(self, use: UseCases, viewed: Mapping[str, Viewed]) -> None:
+    async def _begin(self, use: "UseCases", viewed: Mapping[str, Viewed]) -> None:
         from reconciler.usecases.view_changes import ViewChanges  # noqa: PLC0415
 
         if self._changes is None:
@@ -115,7 +115,7 @@ class ResourceWatch:
             await host.answer(self._announce, _CALLER, lambda _: None)
             await asyncio.sleep(_AFTER_ERROR_S)
 
-    async def _announce(self, _: UseCases) -> None:
+    async def _announce(self, _: "UseCases") -> None:
         while self._changes is not None:
             changed = await self._changes.next()
             for subscription in self._open:

@@ -3,18 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Container, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from mcp_types import Completion, Resource, ResourceTemplate
 from pydantic_core import to_json
 
-from reconciler.frontends.mcp.answer_limits import Extent, abridged
-from reconciler.frontends.mcp.brief import brief, without_empty_counts
 from reconciler.frontends.mcp.stdio_messages import as_text
-from reconciler.model.results import ToolResult
 from reconciler.model.viewed import View, Viewed
-from reconciler.usecases.application import UseCases
+
+if TYPE_CHECKING:
+    from reconciler.model.results import ToolResult
+    from reconciler.usecases.application import UseCases
 
 ROOT = "vmcluster://clusters"
 JSON = "application/json"
@@ -22,46 +22,46 @@ _MOST_COMPLETIONS = 100
 _LAST_LINES = 200
 _LONGEST_URI = 1000
 
-Read = Callable[[UseCases, Mapping[str, str]], Awaitable[Any]]
+Read = Callable[["UseCases", Mapping[str, str]], Awaitable[Any]]
 
 
-async def _clusters(use: UseCases, _: Mapping[str, str]) -> Any:
+async def _clusters(use: "UseCases", _: Mapping[str, str]) -> Any:
     return await use.inspection.clusters()
 
 
-async def _status(use: UseCases, said: Mapping[str, str]) -> Any:
+async def _status(use: "UseCases", said: Mapping[str, str]) -> Any:
     return await use.inspection.status(said["cluster"])
 
 
-async def _topology(use: UseCases, said: Mapping[str, str]) -> Any:
+async def _topology(use: "UseCases", said: Mapping[str, str]) -> Any:
     return await use.topologies.show(said["cluster"])
 
 
-async def _plan(use: UseCases, said: Mapping[str, str]) -> Any:
+async def _plan(use: "UseCases", said: Mapping[str, str]) -> Any:
     from reconciler.desired.topology_text import TopologyName  # noqa: PLC0415
     from reconciler.records.plan_view import plan_view  # noqa: PLC0415
 
     return plan_view(await use.clusters.plan(TopologyName(said["cluster"]), start=True))
 
 
-async def _events(use: UseCases, said: Mapping[str, str]) -> Any:
+async def _events(use: "UseCases", said: Mapping[str, str]) -> Any:
     from reconciler.usecases.cluster_events import events_of  # noqa: PLC0415
 
     return await events_of(use.runtime, said["cluster"], after=0)
 
 
-async def _graph(use: UseCases, said: Mapping[str, str]) -> str:
+async def _graph(use: "UseCases", said: Mapping[str, str]) -> str:
     from reconciler.drawing.graph_svg import render_svg  # noqa: PLC0415
     from reconciler.usecases.cluster_graph import cluster_graph  # noqa: PLC0415
 
     return render_svg(await cluster_graph(use.runtime, said["cluster"]))
 
 
-async def _faults(use: UseCases, said: Mapping[str, str]) -> Any:
+async def _faults(use: "UseCases", said: Mapping[str, str]) -> Any:
     return await use.faults.listing(said["cluster"])
 
 
-async def _console(use: UseCases, said: Mapping[str, str]) -> Any:
+async def _console(use: "UseCases", said: Mapping[str, str]) -> Any:
     return await use.consoles.show(said["cluster"], said["node"], tail=_LAST_LINES, since_marker=None, follow_s=0)
 
 
@@ -134,18 +134,21 @@ def reader_of(uri: str) -> tuple[ResourceReader, dict[str, str]] | None:
             return None
 
 
-async def content_of(answer: ToolResult[Any]) -> str:
+async def content_of(answer: "ToolResult[Any]") -> str:
     """The answer of a resource as text."""
     return answer.result if isinstance(answer.result, str) else await asyncio.to_thread(_content_of, answer)
 
 
-def _content_of(answer: ToolResult[Any]) -> str:
+def _content_of(answer: "ToolResult[Any]") -> str:
+    from reconciler.frontends.mcp.answer_limits import Extent, abridged  # noqa: PLC0415
+    from reconciler.frontends.mcp.brief import brief, without_empty_counts  # noqa: PLC0415  the models of all answers
+
     dumped = brief(answer.result, as_text(answer.model_dump(mode="json"))["result"])
     cut = abridged({"success": True, "result": dumped, "error": None}, Extent())
     return to_json(without_empty_counts(cut["result"]), inf_nan_mode="null").decode()
 
 
-async def names_for(use: UseCases, argument: str, cluster: str | None) -> list[str]:
+async def names_for(use: "UseCases", argument: str, cluster: str | None) -> list[str]:
     """What an argument of a template or a prompt may be."""
     match argument:
         case "cluster" | "cluster_name":

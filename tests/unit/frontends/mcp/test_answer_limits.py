@@ -6,7 +6,7 @@ from typing import Any, get_type_hints
 import pytest
 from mcp_types import JSONRPCResponse
 
-from reconciler.frontends.mcp import cluster_server
+from reconciler.frontends.mcp import callable_tools
 from reconciler.frontends.mcp.answer_limits import DEFAULT_BYTES, Extent, abridged
 from reconciler.frontends.mcp.extents import extent_of
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
@@ -72,7 +72,7 @@ _FORMATTED = {"date-time": "2026-01-01T00:00:00Z", "ipv4": "192.0.2.1"}
 
 def line_bytes(answer: ToolResult[Any], definition: ToolDefinition, **asked: Any) -> tuple[int, dict[str, Any]]:
     """How long the answer is on the wire, and its envelope."""
-    result = cluster_server._protocol_result(answer, definition.name, {}, extent_of(definition, asked))
+    result = callable_tools.protocol_result(answer, definition.name, {}, extent_of(definition, asked))
     content = result.model_dump(mode="json", by_alias=True, exclude_none=True)
     line = JSONRPCResponse(jsonrpc="2.0", id=1, result=content).model_dump_json(by_alias=True, exclude_unset=True)
     envelope: dict[str, Any] = content["structuredContent"]

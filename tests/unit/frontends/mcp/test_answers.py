@@ -164,11 +164,11 @@ async def test_a_node_without_a_screen_is_told_which_key_gives_it_one(
 
 
 def test_a_picture_is_an_image_beside_the_facts_about_it() -> None:
-    from reconciler.frontends.mcp.cluster_server import _protocol_result
+    from reconciler.frontends.mcp.callable_tools import protocol_result
 
     facts: dict[str, int] = {"width": 2, "height": 1, "screen_width": 4, "screen_height": 2, "size_bytes": 3}
     taken = Screenshot(node_name="a", taken_at=datetime.now(UTC), png=b"png", **facts)
-    answer = _protocol_result(ToolResult(success=True, result=taken), "node_screenshot", {})
+    answer = protocol_result(ToolResult(success=True, result=taken), "node_screenshot", {})
     text, image = answer.content
     assert isinstance(text, TextContent)
     assert isinstance(image, ImageContent)

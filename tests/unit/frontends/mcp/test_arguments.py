@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mcp.shared.exceptions import MCPError
 
-from reconciler.frontends.mcp.cluster_server import offered_tools
+from reconciler.frontends.mcp.callable_tools import DEFINITIONS, callable_tool
 from tests.unit.frontends.mcp.conftest import Agent
 
 
@@ -77,9 +77,10 @@ async def test_a_tool_that_does_not_exist_is_a_protocol_error(agent: Agent) -> N
 def taken(tool: str, **arguments: Any) -> dict[str, Any]:
     """The arguments as the tool gets them."""
     required = {"cluster_name": "lab", "node_name": "a", "command": "x", "source_node": "a", "source_path": "/s"}
-    parameters = offered_tools()[tool].parameters["properties"]
+    parameters = callable_tool(tool).parameters["properties"]
     given = {name: value for name, value in required.items() if name in parameters}
-    return offered_tools()[tool].fn_metadata.validate_arguments({**given, **arguments})
+    valid: dict[str, Any] = callable_tool(tool).fn_metadata.validate_arguments({**given, **arguments})
+    return valid
 
 
 @pytest.mark.parametrize("text", ['{"a": 1}', "[1, 2]", "null", "true", "7", '"x"', " {}\r\n", "\u2028\0\ufeff", ""])
@@ -140,7 +141,8 @@ def test_numbers_and_truth_values_become_words() -> None:
 
 
 def test_null_means_the_default_wherever_there_is_one() -> None:
-    for name, tool in offered_tools().items():
+    for name in DEFINITIONS:
+        tool = callable_tool(name)
         needed = tool.parameters.get("required", [])
         optional = {key: of.get("default") for key, of in tool.parameters["properties"].items() if key not in needed}
         required = {key: _sample(tool.parameters["properties"][key]) for key in needed}

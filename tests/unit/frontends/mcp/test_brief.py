@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from reconciler.error_codes import ErrorCode
-from reconciler.frontends.mcp import cluster_server
+from reconciler.frontends.mcp import callable_tools
 from reconciler.frontends.mcp.answer_limits import Extent
 from reconciler.model.kernel_log import DmesgResult, KernelEvent
 from reconciler.model.results import ClusterStatus, DomainState, NodeStatus, ToolError, ToolResult
@@ -19,7 +19,7 @@ def condition(kind: ConditionType, status: ConditionStatus) -> Condition:
 
 def shown(result: Any, *, full: bool = False) -> Any:
     answer = ToolResult[Any](success=True, result=result)
-    said = cluster_server._protocol_result(answer, "cluster_wait", {}, Extent(full=full)).structured_content
+    said = callable_tools.protocol_result(answer, "cluster_wait", {}, Extent(full=full)).structured_content
     assert said
     return said["result"]
 
@@ -81,7 +81,7 @@ def test_an_error_keeps_its_fields_and_names_the_next_call() -> None:
     answer = ToolResult[None](
         success=False, error=ToolError(code=ErrorCode.SSH_TIMEOUT, message="no login", recoverable=True)
     )
-    said = cluster_server._protocol_result(answer, "cluster_start", {"cluster_name": 'l"b'}).structured_content
+    said = callable_tools.protocol_result(answer, "cluster_start", {"cluster_name": 'l"b'}).structured_content
     assert said == {
         "success": False,
         "result": None,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from reconciler.error_codes import ErrorCode
-from reconciler.frontends.mcp.cluster_server import offered_tools
+from reconciler.frontends.mcp.listed_tools import listed_tools
 from reconciler.frontends.mcp.next_steps import _AFTER, next_step
 from reconciler.frontends.mcp.tools import TOOLS
 from tests.unit.frontends.mcp.test_answer_limits import plenty_of
@@ -19,7 +19,7 @@ def check(step: str) -> None:
     calls = re.findall(r"(\w+)\(([^()]*)\)", step)
     for tool, arguments in calls:
         names = set(re.findall(r"(\w+)=", re.sub(r'"[^"]*"', "", arguments)))
-        assert names <= offered_tools()[tool].parameters["properties"].keys(), step
+        assert names <= listed_tools()[tool].input_schema["properties"].keys(), step
         assert "{" not in step
 
 
@@ -40,7 +40,7 @@ def test_after_every_error_comes_a_call_that_there_is(code: ErrorCode) -> None:
 
 
 def test_the_table_names_only_tools() -> None:
-    assert _AFTER.keys() <= offered_tools().keys()
+    assert _AFTER.keys() <= listed_tools().keys()
 
 
 def test_a_tool_that_is_switched_off_is_no_next_step() -> None:

@@ -107,11 +107,13 @@ def test_a_client_that_gives_it_no_stream_ends_the_server_without_a_trace(
 
 def test_nothing_heavy_is_imported_before_it_is_needed() -> None:
     code = "import sys, reconciler.frontends.mcp.server, reconciler.frontends.mcp.{}; print(*sys.modules)"
-    script = "\n".join(map(code.format, ("cluster_server", "tool_usecases")))
+    script = "\n".join(map(code.format, ("cluster_server", "tool_calls, reconciler.frontends.mcp.tool_usecases")))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
     at_the_start, at_the_first_call = done.stdout.splitlines()
     heavy = {
         "reconciler.frontends.mcp.http_server",
+        "reconciler.frontends.mcp.tools",
+        "reconciler.model.results",
         "libvirt",
         "asyncssh",
         "pycdlib",

@@ -9,7 +9,8 @@ from mcp.client.session import ClientRequestContext
 from mcp_types import INTERNAL_ERROR, ErrorData, ListRootsResult, Root
 from pydantic import FileUrl
 
-from reconciler.frontends.mcp.cluster_server import ClusterServer, offered_tools
+from reconciler.frontends.mcp.cluster_server import ClusterServer
+from reconciler.frontends.mcp.listed_tools import listed_tools
 from reconciler.frontends.mcp.tools import TOOLS
 
 from .conftest import Agent, agent_of
@@ -231,7 +232,7 @@ async def test_only_files_in_the_topology_directory_are_topologies_by_name(
 
 
 def test_every_tool_that_names_files_of_the_host_is_held_to_the_clients_roots() -> None:
-    schemas = {name: f"{tool.description} {tool.parameters}" for name, tool in offered_tools().items()}
+    schemas = {name: f"{tool.description} {tool.input_schema}" for name, tool in listed_tools().items()}
     naming = {name for name, said in schemas.items() if "server's host" in said or "topology_dir" in said}
     assert naming == {tool.function.__name__ for tool in TOOLS if tool.names_files}
     assert {"node_push", "node_pull", "artifact_register", "cluster_apply"} <= naming

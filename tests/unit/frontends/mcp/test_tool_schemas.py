@@ -5,6 +5,8 @@ from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter
 
+from reconciler.frontends.mcp.listed_tools import FILE
+from reconciler.frontends.mcp.tool_list import list_text
 from reconciler.frontends.mcp.tool_schemas import answer_schemas, parameter_schema
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.model.results import BuildArtifact, ClusterStatus, ToolResult
@@ -13,6 +15,10 @@ from tests.unit.frontends.mcp.conftest import validator_of
 
 def of_result(schema: dict[str, Any]) -> Any:
     return schema["properties"]["result"]
+
+
+def test_the_list_of_tools_that_the_server_reads_is_current() -> None:
+    assert FILE.read_text() == list_text(), "run: make docs"
 
 
 def test_the_fields_of_an_answer_are_listed_once() -> None:
