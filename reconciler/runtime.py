@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.act.outcome import Checkpoint
     from reconciler.controller.image_exchange import ImageExchange
     from reconciler.controller.inline_controller import Controller
+    from reconciler.controller.leavers import Leavers
     from reconciler.controller.looks import Looks
     from reconciler.controller.round import Rounds
     from reconciler.controller.visits import Visits
@@ -147,15 +148,21 @@ class Runtime:
         """The controller that runs in this process where no other one does."""
         from reconciler.controller.inline_controller import Controller
 
-        return Controller(self.store, self.rounds, self.lease(), self.host_lease())
+        on_turn = self._leavers.ensure_all if self.store.own_host else None
+        return Controller(self.store, self.rounds, self.lease(), self.host_lease(), on_turn)
 
     @cached_property
     def visits(self) -> "Visits":
         """The networks that this host joins to use nodes on others."""
-        from reconciler.controller.healers import start_leaver
         from reconciler.controller.visits import Visits
 
-        return Visits(self.store, self.controller, partial(start_leaver, self.settings))
+        return Visits(self.store, self.controller, self._leavers)
+
+    @cached_property
+    def _leavers(self) -> "Leavers":
+        from reconciler.controller.leavers import Leavers
+
+        return Leavers(self.settings, self.lease())
 
     def lease(self, purpose: str = "controller") -> "Lease":
         """The store's lease, not yet acquired."""

@@ -55,11 +55,20 @@ class CarriedOut:
 class Controller:
     """Reconciles clusters from within this process."""
 
-    def __init__(self, store: Store, rounds: Rounds, lease: Lease, host: HostLease) -> None:
+    def __init__(
+        self,
+        store: Store,
+        rounds: Rounds,
+        lease: Lease,
+        host: HostLease,
+        on_turn: Callable[[], None] | None = None,
+    ) -> None:
+        """`on_turn` is called, in a thread, when this process becomes the controller."""
         self.rounds = rounds
         self._store = store
         self._lease = lease
         self._host = host
+        self._on_turn = on_turn
         self._turns = 0
         self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -228,6 +237,8 @@ class Controller:
                 return
             self._turns += 1
             try:
+                if self._on_turn is not None and self._turns == 1:
+                    await asyncio.to_thread(self._on_turn)
                 async with self._host.turn(host_wait_s):
                     yield True
             finally:

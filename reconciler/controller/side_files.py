@@ -2,6 +2,7 @@
 
 from itertools import chain
 
+from reconciler.controller.leavers import leaver_lock_path
 from reconciler.files.atomic import reporting_os_errors
 from reconciler.files.locks import remove_lock
 from reconciler.settings import Settings
@@ -17,5 +18,6 @@ def remove_side_files(settings: Settings, cluster: str) -> None:
         with reporting_os_errors(path):
             path.unlink(missing_ok=True)
     of_transfers = (settings.artifact_store_dir / "locks").glob(f"{cluster}.*")
-    for lock in chain([healers / f"{cluster}.lock"], of_transfers):
+    of_healers = [healers / f"{cluster}.lock", leaver_lock_path(settings, cluster)]
+    for lock in chain(of_healers, of_transfers):
         remove_lock(lock)

@@ -3,9 +3,9 @@
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable
 
 from reconciler.controller.inline_controller import Controller
+from reconciler.controller.leavers import Leavers
 from reconciler.desired.tunnels import addresses_for_visitors
 from reconciler.host import tap
 from reconciler.model import names
@@ -21,11 +21,10 @@ _PATIENCE_S = 60.0
 class Visits:
     """What this process uses of clusters on other hosts."""
 
-    def __init__(self, store: Store, controller: Controller, start_leaver: Callable[[str], None]) -> None:
-        """`start_leaver` starts a process that takes this host out of a network when nobody here uses it any longer."""
+    def __init__(self, store: Store, controller: Controller, leavers: Leavers) -> None:
         self._store = store
         self._controller = controller
-        self._start_leaver = start_leaver
+        self._leavers = leavers
         self._sure_until_s: dict[str, float] = {}
         self._entering: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -44,8 +43,8 @@ class Visits:
             if self._store.own_host not in nodes_by_host(record, home):
                 count = len(await self._store.hosts())
                 await self._store.visit(cluster, addresses_for_visitors(record, home, count))
+                await asyncio.to_thread(self._leavers.ensure, cluster)
                 if not await self._is_in(cluster):
-                    await asyncio.to_thread(self._start_leaver, cluster)
                     await self._controller.enter_network(cluster, timeout_s=_PATIENCE_S)
             self._sure_until_s[cluster] = time.monotonic() + _SURE_S
 

@@ -10,11 +10,12 @@ from reconciler.controller.round_results import RoundResult
 from reconciler.daemon.host_reports import keep_reported
 from reconciler.daemon.metrics import Metrics, served
 from reconciler.daemon.round_loop import OnRound
-from reconciler.daemon.service import SERVICE, Scope, Service, take
+from reconciler.daemon.service import Scope, Service, take
 from reconciler.daemon.service_manager import ServiceManager
 from reconciler.errors import StoreUnavailable
 from reconciler.records.stored_records import require_cluster_name
 from reconciler.runtime import Runtime
+from reconciler.store.lease import SERVICE
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from reconciler.daemon.service import SERVICE
+from reconciler.controller.leavers import leaver_lock, service_runs
 from reconciler.errors import ClusterError, ClusterNotFound, FaultNotFound
 from reconciler.runtime import Runtime
 from reconciler.store.lease import Lease
@@ -48,18 +48,22 @@ async def heal_when_closed(runtime: Runtime, cluster: str, handle: str, lifeline
 
 async def leave_in_time(runtime: Runtime, cluster: str) -> None:
     """Take this host out of a network when its visit is over; return then, or if another process does so."""
-    lock = Lease(runtime.settings.state_dir / "healers" / f"{cluster}.visit.lock", purpose=ACTOR)
-    if not lock.try_acquire():
-        return
-    try:
-        await _persistently(cluster, lambda: _leave_once_unused(runtime, cluster))
-    finally:
-        lock.release(remove=True)
+    lock, lease = leaver_lock(runtime.settings, cluster), runtime.lease(ACTOR)
+    # A process that began a visit while we held the lock relies on us, even if we were about to exit.
+    while lock.try_acquire():
+        has_left = False
+        try:
+            has_left = await _persistently(cluster, lambda: _leave_once_unused(runtime, cluster, lease))
+        finally:
+            lock.release(remove=has_left and not service_runs(lease))
+        if not has_left or service_runs(lease) or not await _is_visited(runtime, cluster):
+            return
 
 
-async def _leave_once_unused(runtime: Runtime, cluster: str) -> None:
+async def _leave_once_unused(runtime: Runtime, cluster: str, lease: Lease) -> None:
+    """Wait, and leave; nothing once a service runs, which does so itself."""
     while await _is_visited(runtime, cluster):
-        if _service_runs(runtime):
+        if service_runs(lease):
             return
         await asyncio.sleep(VISIT_LOOK_S)
     await runtime.controller.leave_network(cluster, timeout_s=RETRY_S * TRIES)
@@ -70,16 +74,6 @@ async def _is_visited(runtime: Runtime, cluster: str) -> bool:
     record = await runtime.store.get(cluster)
     here = runtime.store.own_host in await runtime.store.visitors(cluster)
     return here and record is not None and record.deletion is None
-
-
-def _service_runs(runtime: Runtime) -> bool:
-    """Whether a service holds this host's lease: it leaves networks by itself."""
-    lease = runtime.lease(ACTOR)
-    if lease.try_acquire():
-        lease.release()
-        return False
-    holder = lease.holder()
-    return holder is not None and holder.purpose == SERVICE
 
 
 async def _heal_until_none_is_left(runtime: Runtime, cluster: str) -> None:
@@ -97,16 +91,18 @@ async def _next_expiry(runtime: Runtime, cluster: str) -> datetime | None:
     return min(expiries, default=None)
 
 
-async def _persistently(cluster: str, heal: Callable[[], Awaitable[object]]) -> None:
+async def _persistently(cluster: str, heal: Callable[[], Awaitable[object]]) -> bool:
+    """Try for minutes; whether nothing is left to do."""
     for attempt in range(1, TRIES + 1):
         try:
             await heal()
         except (ClusterNotFound, FaultNotFound):
-            return  # destroyed, or healed by another process meanwhile
+            return True  # destroyed, or healed by another process meanwhile
         except ClusterError as error:
             log.warning("not_healed_yet", cluster=cluster, attempt=attempt, cause=str(error))
             await asyncio.sleep(RETRY_S)
         else:
             log.info("healed", cluster=cluster)
-            return
+            return True
     log.error("not_healed", cluster=cluster, attempts=TRIES)
+    return False

@@ -22,9 +22,6 @@ from reconciler.store.protocol import Demand, Store
 
 log = structlog.get_logger(__name__)
 
-SERVICE = "vmcluster watch"
-"""What holders of the lease say they are."""
-
 LEASE_REMINDER_S = 30.0
 _LEASE_POLL_S = 0.1
 

@@ -19,6 +19,8 @@ from reconciler.files.plain import open_plain
 from reconciler.store.state_dir import directory_unusable, ensure_state_dir
 
 FILE_NAME = "controller.lock"
+SERVICE = "vmcluster watch"
+"""What the service says it is where it holds a lease."""
 _RETRY_S = 0.025
 _HOLDER_MAX_BYTES = 4096
 

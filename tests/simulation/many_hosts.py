@@ -13,7 +13,7 @@ import pytest
 from reconciler.act import runner
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Outcome
-from reconciler.controller import healers, looks, parts, status_writer
+from reconciler.controller import leavers, looks, parts, status_writer
 from reconciler.controller import round as rounds
 from reconciler.controller.round_input import RoundInput
 from reconciler.daemon.service import Scope, Service
@@ -138,7 +138,7 @@ class Hosts(dict[str, Member]):
         async def load(*_: Any) -> tuple[str, ClusterSpec]:
             return CLUSTER, self.spec
 
-        monkeypatch.setattr(healers, "start_leaver", lambda *_: None)  # it would work on the real host
+        monkeypatch.setattr(leavers, "start_leaver", lambda *_: None)  # it would work on the real host
         monkeypatch.setattr(looks, "observe_cluster", observe)
 
         async def possible(*_: object) -> list[str]:

@@ -4,6 +4,7 @@ These are some failures; `python -m tests.integration.hosts.failures`, in a lab,
 like.
 """
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from reconciler.model import names
 from tests.integration.hosts import failing_hosts as acts
 from tests.integration.hosts.failing_hosts import CYCLE, HEAL, SPLIT, START, STOP, FailingHosts
 from tests.integration.hosts.idle_cluster import document, running_over, vmcluster
-from tests.lab.hosts import Hosts, OnHost
+from tests.lab.hosts import Hosts, LabHost, OnHost
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.long
@@ -85,8 +86,17 @@ async def test_a_host_without_a_service_leaves_the_network_that_it_visited(world
         vmcluster(visitor, "exec", "visited", "n1", "--timeout", "1", "--", "true", check=False)
         ours = {names.tunnel_name("visited"), "vb-visited"}
         assert ours <= set(visitor.run("ls", "/sys/class/net").stdout.split())
+        kill_leaver(visitor, "visited")
         await world.end_visits("visited")
+        vmcluster(visitor, "start", acts.CLUSTER, "--no-wait")  # whatever acts here starts it again
         wait_until(lambda: not ours & set(visitor.run("ls", "/sys/class/net").stdout.split()))
     finally:
         world.start_again(visitor)
         vmcluster(here, "destroy", "visited", "--remove-overlays", "--yes")
+
+
+def kill_leaver(host: LabHost, cluster: str) -> None:
+    """Kill the process that would take a host out of a cluster's network."""
+    lock = host.inside(f"/var/lib/vmcluster/state/healers/{cluster}.visit.lock")
+    wait_until(lambda: lock.exists() and lock.read_text())
+    host.run("kill", "-KILL", str(json.loads(lock.read_text())["process_id"]))

@@ -116,6 +116,22 @@ def simulated(store: SqliteStore, tmp_path: Path, round_: Round) -> tuple[Contro
     return Controller(store, cast("Rounds", rounds), lease, host), rounds
 
 
+async def test_what_a_controller_has_to_look_after_is_looked_after_when_a_process_becomes_it(
+    store: SqliteStore, tmp_path: Path, record: ClusterRecord
+) -> None:
+    rounds, turns = SimulatedRounds(store, lambda _: acted()), 0
+    lease, host = Lease(tmp_path / "controller.lock"), HostLease(silent_libvirt(tmp_path), tmp_path)
+
+    def on_turn() -> None:
+        nonlocal turns
+        assert lease.held
+        turns += 1
+
+    controller = Controller(store, cast("Rounds", rounds), lease, host, on_turn)
+    await controller.converge(record, timeout_s=PATIENCE_S)
+    assert turns == 1
+
+
 async def test_a_simulated_cluster_that_is_as_desired_needs_one_round(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord
 ) -> None:

@@ -13,7 +13,7 @@ def leave(settings: Settings, cluster: str) -> set[Path]:
     paths = {
         known_hosts_path(settings.state_dir, cluster),
         known_hosts_path(settings.state_dir, f"{cluster}.sync"),
-        *(healers / f"{cluster}.{end}" for end in ("log", "log.1", "lock")),
+        *(healers / f"{cluster}.{end}" for end in ("log", "log.1", "lock", "visit.lock")),
         *(locks / f"{cluster}.{node}" for node in ("n0", "n1.example")),
     }
     for path in paths:

@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 
 from reconciler.controller import healers
+from reconciler.controller.leavers import leaver_lock_path
 from reconciler.controller.round_results import RoundResult
-from reconciler.daemon.healing import heal_in_time, heal_when_closed
+from reconciler.daemon import healing
+from reconciler.daemon.healing import heal_in_time, heal_when_closed, leave_in_time
 from reconciler.errors import HostCommandFailed
 from reconciler.healer import LOG_MAX_BYTES, set_aside
 from reconciler.model.faults import Halves, PartitionRequest
 from reconciler.records import fault_changes
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
+from reconciler.store.lease import SERVICE
 from reconciler.store.protocol import Store
 from reconciler.store.sqlite import SqliteStore
 from reconciler.usecases.network_faults import Faults
@@ -146,6 +149,40 @@ async def test_a_process_that_is_left_behind_goes_on_alone_and_takes_the_fault_o
             await store.remove(CLUSTER, expected_generation=record.generation, actor="test")
         lock = settings.state_dir / "healers" / f"{CLUSTER}.lock"
         await asyncio.wait_for(_free(lock), PATIENCE_S)
+
+
+async def test_a_leaver_leaves_each_visit_that_is_over_and_only_then_its_lock_is_gone(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, left = leaver_lock_path(runtime.settings, CLUSTER), 0
+    visited = iter((False, True, False, False))  # another visit begins while it leaves
+
+    async def is_visited(*_: object) -> bool:
+        return next(visited)
+
+    async def leave(*_: object, **__: object) -> None:
+        nonlocal left
+        assert lock.exists()
+        left += 1
+
+    monkeypatch.setattr(healing, "_is_visited", is_visited)
+    monkeypatch.setattr(healing, "VISIT_LOOK_S", 0.0)
+    monkeypatch.setattr(runtime.controller, "leave_network", leave)
+    await asyncio.wait_for(leave_in_time(runtime, CLUSTER), PATIENCE_S)
+    assert left == 2
+    assert not lock.exists()
+
+
+async def test_a_leaver_hands_the_visit_to_a_service_and_leaves_word_of_it(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def is_visited(*_: object) -> bool:
+        return True
+
+    monkeypatch.setattr(healing, "_is_visited", is_visited)
+    async with runtime.lease(SERVICE):
+        await asyncio.wait_for(leave_in_time(runtime, CLUSTER), PATIENCE_S)
+    assert leaver_lock_path(runtime.settings, CLUSTER).exists()
 
 
 def test_a_long_log_is_set_aside_and_never_more_than_one(tmp_path: Path) -> None:
