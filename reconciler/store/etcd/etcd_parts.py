@@ -1,7 +1,7 @@
 """What the hosts of a cluster say of their parts, as it is kept in etcd. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Any
@@ -16,29 +16,38 @@ from reconciler.store.protocol import ClusterEntry, HostWords
 from reconciler.store.record_json import document_in, parsed, text_of
 
 
-def ranges_of_words(cluster: str) -> tuple[Any, ...]:
-    """What `words_in` takes."""
-    names = (one(keys.status(cluster)), below(keys.statuses(cluster)))
-    hosts = (below(keys.ALIVE, keys_only=True), below(keys.LOST), below(keys.CLAIMS, keys_only=True))
-    return (*names, *hosts, one(keys.HOME), below(keys.visitors(cluster)))
+def ranges_of_words(cluster: str, among: Collection[str] | None) -> tuple[Any, ...]:
+    """What `words_in` takes: `among` are the hosts that are asked for, None asks for all of the store."""
+    names = (one(keys.status(cluster)), below(keys.statuses(cluster)), one(keys.HOME), below(keys.visitors(cluster)))
+    if among is not None:
+        return (*names, *(one(keys.ALIVE + host.encode(), keys_only=True) for host in among))
+    return (*names, below(keys.ALIVE, keys_only=True), below(keys.LOST), below(keys.CLAIMS, keys_only=True))
 
 
-def words_in(record: ClusterRecord, own: str, answers: Iterable[Any]) -> HostWords:
+def words_in(
+    record: ClusterRecord, own: str, answers: Iterable[Any], among: Collection[str] | None
+) -> HostWords | None:
     """What each host said last; a word without a host is that of the first one. The `own` host is never lost.
 
-    What a forgotten one says counts again when it is back.
+    What a forgotten one says counts again when it is back. None if only all hosts of the store tell: one that the
+    cluster has a part on is not `among` those asked for, or not alive.
     """
-    first, others, alive, lost_since, claims, home_answer, visitors = answers
+    first, others, home_answer, visitors, *of_hosts = answers
     home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
     what = f"status of cluster {record.cluster_name}"
     words = dict.fromkeys([home], _status(first.kvs[0].value, what)) if first.kvs else {}
     words |= {host_in(kv.key): _status(kv.value, what) for kv in others.kvs}
+    visiting = visitors_in(record.cluster_name, visitors.kvs)
+    if among is not None:
+        there = {keys.name_in(kv.key, keys.ALIVE) for answer in of_hosts for kv in answer.kvs} | {own, ""}
+        is_all = there >= nodes_by_host(record, home).keys() | words.keys()
+        return HostWords(words, {}, home, frozenset(), visiting) if is_all else None
+    alive, lost_since, claims = of_hosts
     there = {keys.name_in(kv.key, keys.ALIVE) for kv in alive.kvs} | {own, ""}
     since = {keys.name_in(kv.key, keys.LOST): datetime.fromisoformat(kv.value.decode()) for kv in lost_since.kvs}
     known = there | {keys.name_in(kv.key, keys.CLAIMS) for kv in claims.kvs}
     heard = {host: of for host, of in words.items() if host in known}
     gone = (nodes_by_host(record, home).keys() | heard.keys()) - there
-    visiting = visitors_in(record.cluster_name, visitors.kvs)
     return HostWords(heard, {host: since.get(host) for host in gone}, home, frozenset(gone - known), visiting)
 
 

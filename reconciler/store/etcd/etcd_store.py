@@ -35,8 +35,9 @@ from reconciler.store.etcd.tidying import EtcdTidying
 from reconciler.store.etcd.visitors import EtcdVisitors
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.meeting import Meeting, SoleMeeting
+from reconciler.store.merged_status import nodes_by_host
 from reconciler.store.patch import difference
-from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
+from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry, HostWords
 from reconciler.store.record_json import (
     StoredRecord,
     document_of,
@@ -47,6 +48,9 @@ from reconciler.store.record_json import (
 
 _TRIES = 100
 """So often is a change made again that others were faster with: each time one of them was first."""
+
+_ASKED_FOR_ALONE = 50
+"""So many hosts of a cluster are asked for one by one in a request; of more, all hosts of the store are read."""
 
 
 class EtcdStore:
@@ -69,6 +73,7 @@ class EtcdStore:
         self._history = EtcdHistory(self._etcd)
         self._demands = EtcdDemandWatch(self._etcd, self.own_host)
         self._identity: str | None = None
+        self._alive: dict[str, frozenset[str]] = {}
         self._last: dict[str, tuple[int, ClusterRecord]] = {}
         self._tokens: dict[str, tuple[int, dict[int, str]]] = {}
 
@@ -162,14 +167,20 @@ class EtcdStore:
         self._demands.say(cluster_name, answer.header.revision, said=False)
 
     async def standing(self, cluster_name: str) -> ClusterEntry | None:
-        names = (keys.head, keys.record, keys.request)
-        head, stored, request, *words = await self._etcd.read(
-            *(one(of(cluster_name)) for of in names), *etcd_parts.ranges_of_words(cluster_name)
-        )
-        record = self._record(cluster_name, head, stored)
-        if record is None:
-            return None
-        hosts = etcd_parts.words_in(record, self.own_host, words)
+        among = self._alive.pop(cluster_name, None)
+        while True:
+            head, stored, request, *words = await self._etcd.read(
+                *(one(of(cluster_name)) for of in (keys.head, keys.record, keys.request)),
+                *etcd_parts.ranges_of_words(cluster_name, among),
+            )
+            record = self._record(cluster_name, head, stored)
+            if record is None:
+                return None
+            if (hosts := etcd_parts.words_in(record, self.own_host, words, among)) is not None:
+                break
+            among = None  # if something has changed of the hosts that matter, all are asked for
+        if not hosts.lost:
+            self._note_alive(record, hosts)
         if any(since is None for host, since in hosts.lost.items() if host not in hosts.forgotten):
             await self._hosts.all()  # which notes since when
         return etcd_parts.entry_of(record, request, hosts)
@@ -283,6 +294,12 @@ class EtcdStore:
         if last is None or last[0] != revision:
             last = self._last[name] = (revision, record_of(name, stored_in(name, head, stored)))
         return last[1]
+
+    def _note_alive(self, record: ClusterRecord, hosts: HostWords) -> None:
+        """The next look asks for these hosts only, however many the store has."""
+        matter = (nodes_by_host(record, hosts.home).keys() | hosts.words.keys()) - {self.own_host, ""}
+        if len(matter) <= _ASKED_FOR_ALONE:
+            self._alive[record.cluster_name] = frozenset(matter)
 
     def _forget_read(self, name: str) -> None:
         self._last.pop(name, None)

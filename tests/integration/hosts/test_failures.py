@@ -98,5 +98,5 @@ async def test_a_host_without_a_service_leaves_the_network_that_it_visited(world
 def kill_leaver(host: LabHost, cluster: str) -> None:
     """Kill the process that would take a host out of a cluster's network."""
     lock = host.inside(f"/var/lib/vmcluster/state/healers/{cluster}.visit.lock")
-    wait_until(lambda: lock.exists() and lock.read_text())
+    wait_until(lambda: lock.exists() and bool(lock.read_text()))
     host.run("kill", "-KILL", str(json.loads(lock.read_text())["process_id"]))

@@ -12,13 +12,14 @@ import pytest
 from reconciler.errors import ClusterNotFound, Conflict, HostFenced, HostNotFound, OperationFailed, StoreUnreachable
 from reconciler.model.host import HostReport
 from reconciler.model.origin import Origin
+from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import etcd_membership
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd import visitors as visitors_module
 from reconciler.store.etcd.etcd_address import EtcdCredentials
 from reconciler.store.etcd.etcd_client import Call, EtcdClient
-from reconciler.store.etcd.etcd_requests import delete
+from reconciler.store.etcd.etcd_requests import delete, put
 from reconciler.store.etcd.etcd_store import EtcdStore
 from reconciler.store.host_identity import HostIdentity
 from reconciler.store.sqlite import SqliteStore
@@ -28,6 +29,8 @@ from tests.unit.store.test_store import put_new
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.processes
+
+HOST_KEYS = (keys.ALIVE, keys.CLAIMS)
 
 
 def report(name: str) -> HostReport:
@@ -46,6 +49,14 @@ def short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
 async def one(empty_etcd: RunningEtcd, tmp_path: Path, short_leases: None) -> AsyncIterator[EtcdStore]:
     async with of_host(empty_etcd, "one", tmp_path) as store:
         yield store
+
+
+def placed_on(host: str) -> ClusterRecord:
+    """A record with one node on a host, and the others at home."""
+    record = sample_record()
+    node = record.spec.nodes["zeta"].model_copy(update={"host": host})
+    spec = record.spec.model_copy(update={"nodes": {**record.spec.nodes, "zeta": node}})
+    return record.model_copy(update={"spec": spec})
 
 
 def of_host(etcd: RunningEtcd, name: str, directory: Path) -> EtcdStore:
@@ -103,10 +114,7 @@ async def test_what_a_forgotten_host_said_of_clusters_is_forgotten_too(
     one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path
 ) -> None:
     await one.membership().enter()
-    record = sample_record()
-    node = record.spec.nodes["zeta"].model_copy(update={"host": "two"})
-    spec = record.spec.model_copy(update={"nodes": {**record.spec.nodes, "zeta": node}})
-    await one.put(record.model_copy(update={"spec": spec}), expected_generation=0, actor="test")
+    await one.put(placed_on("two"), expected_generation=0, actor="test")
     async with of_host(empty_etcd, "two", tmp_path) as two:
         await two.membership().enter()
         await two.put_host(report("two"))
@@ -229,6 +237,50 @@ async def test_looking_again_at_a_part_that_did_not_change_takes_one_request(
     assert (await one.lineage("lab", [stranger])).known == set()
     await one.put(with_boots(record, 3), expected_generation=3, actor="test")
     assert [await look(marks) for _ in range(2)] == [2, 1], "what was read before a change is read again"
+
+
+async def test_a_look_reads_of_many_hosts_those_of_its_cluster_and_misses_none(
+    one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one.membership().enter()
+    other = EtcdClient(empty_etcd.address, EtcdCredentials())
+    await other.change((), [put(of + b"other%d" % number, b"") for number in range(40) for of in HOST_KEYS])
+    record = await one.put(placed_on("two"), expected_generation=0, actor="test")
+    read, found = EtcdClient.read, 0
+
+    async def counted(self: EtcdClient, *ranges: Any) -> list[Any]:
+        nonlocal found
+        answers = await read(self, *ranges)
+        found += sum(len(answer.kvs) for answer in answers)
+        return answers
+
+    async def look() -> tuple[int, set[str]]:
+        nonlocal found
+        found = 0
+        entry = await one.standing("lab")
+        assert entry is not None
+        assert entry.hosts is not None
+        return found, set(entry.hosts.lost)
+
+    monkeypatch.setattr(EtcdClient, "read", counted)
+    async with of_host(empty_etcd, "two", tmp_path) as two:
+        await two.membership().enter()
+        await two.put_host(report("two"))
+        await two.put_status(sample_status().model_copy(update={"host": "two"}))
+        many, missed = await look()
+        assert (many > 80, missed) == (True, set())
+        few, missed = await look()
+        assert (few < 10, missed) == (True, set())
+        placed = await one.put(placed_on("three"), expected_generation=record.generation, actor="test")
+        assert (await look())[1] == {"three"}, "a host that was not asked for before"
+        await one.put(placed_on("two"), expected_generation=placed.generation, actor="test")
+        assert [(await look())[1] for _ in range(2)] == [set(), set()]
+    await eventually(lost(one, "two"))
+    assert (await look())[1] == {"two"}
+    async with of_host(empty_etcd, "two", tmp_path) as two:
+        await two.membership().enter()
+        assert [(await look())[1] for _ in range(2)] == [set(), set()]
+    await other.close()
 
 
 async def test_the_processes_of_a_host_share_its_lease(one: EtcdStore, empty_etcd: RunningEtcd, tmp_path: Path) -> None:
