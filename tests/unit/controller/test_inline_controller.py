@@ -255,7 +255,7 @@ async def test_a_record_that_is_changed_during_a_pause_gets_its_simulated_round_
         store, tmp_path, lambda n: RoundResult(error=LibvirtUnavailable("away")) if n < 1 else acted()
     )
     waiting = asyncio.create_task(controller.converge(record, timeout_s=20 * PATIENCE_S))
-    await eventually(lambda: len(rounds.starts_s) == 1)
+    await eventually(lambda: len(rounds.starts_s) == 1 and rounds.at_once == 0)
     edited = record.model_copy(update={"nodes": {"alpha": record.nodes["alpha"].model_copy(update={"boot_epoch": 1})}})
     await store.put(edited, expected_generation=record.generation, actor="another client")
     with pytest.raises(Conflict, match="another client changed"):
