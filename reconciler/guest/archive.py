@@ -6,6 +6,7 @@ anything of that length is read, and anything that GNU tar does not write is ref
 `pax`), with sparse files 1.0 (GNU tar's manual, appendix D).
 """
 
+import os
 import re
 import tarfile
 from array import array
@@ -14,7 +15,9 @@ from dataclasses import dataclass
 from typing import IO
 
 HEADER_LIMIT_BYTES = 64 * 1024
-"""Limit of the records before one entry: its name and its link target have at most 4096 bytes each (PATH_MAX)."""
+"""Limit of the records before one entry."""
+PATH_LIMIT_BYTES = 4095
+"""Limit of an entry's name and of its link's target: the kernel takes no longer path (PATH_MAX)."""
 SEGMENTS_LIMIT = 1_000_000
 _DIGITS = 20
 _TIME = re.compile(r"-?[0-9]{1,19}(\.[0-9]{0,20})?")
@@ -91,11 +94,11 @@ class Archive:
             raise ValueError(f"an entry of the type {header.type!r} with {stored} bytes")
         date = records.get("mtime")
         return Entry(
-            name=records.get("GNU.sparse.name") or records.get("path") or header.name,
+            name=_path(records.get("GNU.sparse.name") or records.get("path") or header.name),
             kind=tarfile.REGTYPE if header.type in _FILES else header.type,
             mode=header.mode,
             mtime=float(header.mtime) if date is None else float(date) if _TIME.fullmatch(date) else None,
-            link=records.get("linkpath", header.linkname),
+            link=_path(records.get("linkpath", header.linkname)),
             size=size,
             segments=segments,
         )
@@ -170,6 +173,12 @@ def _records(body: bytes) -> dict[str, str]:
         records[key.decode(errors="surrogateescape")] = value[:-1].decode(errors="surrogateescape")
         at += length
     return records
+
+
+def _path(text: str) -> str:
+    if len(os.fsencode(text)) > PATH_LIMIT_BYTES:
+        raise ValueError(f"a path of more than {PATH_LIMIT_BYTES} bytes")
+    return text
 
 
 def _number(text: str) -> int:

@@ -12,18 +12,20 @@ import re
 import secrets
 import shutil
 import stat
+import sys
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, NamedTuple
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
 from reconciler.files.roots import Held, PlaceToMake
 from reconciler.files.space import SpaceGuard
 from reconciler.guest.archive import Archive, Entry
 from reconciler.guest.packing import ROOT, Moved, file_kind
+from reconciler.guest.tree_links import TreeLinks
 
 MEMBERS_LIMIT = 1_000_000
 _BLOCK_BYTES = 256 * 1024
@@ -200,16 +202,26 @@ def _skip_to(begin: re.Pattern[bytes] | None, pipe: IO[bytes]) -> None:
         line += more
 
 
+class _Directory(NamedTuple):
+    """What a directory gets once everything is in it."""
+
+    place: str
+    mode: int
+    mtime: float | None
+
+
 class _Unpacking:
+    """Places are paths below the root of the tree; empty for the root itself."""
+
     def __init__(
         self, workplace: Path, source: PurePosixPath, moved: Moved, limit_bytes: int, on_bytes: Callable[[int], None]
     ) -> None:
         self._workplace, self._source, self._moved = workplace, source, moved
         self._limit_bytes, self._on_bytes = limit_bytes, on_bytes
         self._space = SpaceGuard(workplace)
-        self._links: dict[PurePosixPath, Entry] = {}
-        self._left_out: set[PurePosixPath] = set()
-        self._directories: list[Entry] = []
+        self._links: dict[str, str] = {}
+        self._left_out: set[str] = set()
+        self._directories: list[_Directory] = []
         self._remembered_bytes = 0
 
     def unpack(self, archive: Archive) -> None:
@@ -220,61 +232,61 @@ class _Unpacking:
         if not os.path.lexists(self._workplace / ROOT) and not self._links:
             raise ValueError("it is empty")
         self._make_links()
-        for entry in reversed(self._directories):
-            path = self._workplace / ROOT / self._place(entry.name)
-            path.chmod(entry.mode & _MODE_BITS | stat.S_IRWXU)
-            self._set_date(path, entry)
+        for directory in reversed(self._directories):
+            path = self._path(directory.place)
+            path.chmod(directory.mode & _MODE_BITS | stat.S_IRWXU)
+            self._set_date(path, directory.mtime)
 
     def _unpack_one(self, archive: Archive, entry: Entry) -> None:
         place = self._place(entry.name)
-        path = self._workplace / ROOT / place
+        path = self._path(place)
         if place in self._links:
-            raise ValueError(f"it contains an entry twice: {entry.name!r}")
+            raise ValueError(f"it contains an entry twice: {_shown(entry.name)}")
         if entry.kind != tarfile.REGTYPE:
-            self._remember(entry)
+            self._remember(place, entry.link)
         if entry.kind == tarfile.DIRTYPE:
             path.mkdir(mode=0o700)
-            self._directories.append(entry)
+            self._directories.append(_Directory(place, entry.mode, entry.mtime))
             self._moved.directories += 1
         elif entry.kind == tarfile.REGTYPE:
             self._unpack_file(archive, entry, path)
         elif entry.kind == tarfile.LNKTYPE:
             self._unpack_hard_link(entry, place, path)
         elif entry.kind == tarfile.SYMTYPE:
-            self._links[place] = entry
+            self._links[place] = entry.link
         else:
-            self._leave_out(entry, place, "not a file, directory or link")
+            self._leave_out(place, "not a file, directory or link")
 
-    def _remember(self, entry: Entry) -> None:
-        self._remembered_bytes += _REMEMBERED_ENTRY_BYTES + len(entry.name) + len(entry.link)
+    def _remember(self, place: str, link: str) -> None:
+        self._remembered_bytes += _REMEMBERED_ENTRY_BYTES + sys.getsizeof(place) + sys.getsizeof(link)
         if self._remembered_bytes > _REMEMBERED_LIMIT_BYTES:
             limit_mib = _REMEMBERED_LIMIT_BYTES // 1024**2
             raise ValueError(f"its directories and links need more than {limit_mib} MiB of memory")
 
-    def _unpack_hard_link(self, entry: Entry, place: PurePosixPath, path: Path) -> None:
+    def _unpack_hard_link(self, entry: Entry, place: str, path: Path) -> None:
         """Another name of an earlier entry: of a file, of a symbolic link, or of something left out."""
         target = self._place(entry.link)
         if target in self._left_out:
-            self._leave_out(entry, place, f"the same as {entry.link!r}")
+            self._leave_out(place, f"the same as {_shown(entry.link)}")
         elif target in self._links:
-            self._links[place] = replace(entry, link=self._links[target].link)
+            self._links[place] = self._links[target]
         else:
-            os.link(self._workplace / ROOT / target, path, follow_symlinks=False)
+            os.link(self._path(target), path, follow_symlinks=False)
             self._moved.files += 1
 
     def _make_links(self) -> None:
         """Create the symbolic links, now that nothing more will be written through them."""
-        targets = {place: entry.link for place, entry in self._links.items()}
-        for place, entry in self._links.items():
-            if leads_out(place, targets):
-                self._leave_out(entry, place, f"a link out of the tree, to {entry.link!r}")
+        tree = TreeLinks(self._links)
+        for place, target in self._links.items():
+            if tree.leads_out(place):
+                self._leave_out(place, f"a link out of the tree, to {_shown(target)}")
             else:
-                (self._workplace / ROOT / place).symlink_to(entry.link)
+                self._path(place).symlink_to(target)
                 self._moved.links += 1
 
-    def _leave_out(self, entry: Entry, place: PurePosixPath, why: str) -> None:
+    def _leave_out(self, place: str, why: str) -> None:
         self._left_out.add(place)
-        self._note(f"{str(self._source.parent / entry.name)!r}: {why}")
+        self._note(f"{_shown(str(self._source / place))}: {why}")
 
     def _unpack_file(self, archive: Archive, entry: Entry, path: Path) -> None:
         """Write a file's content as it is read; its holes stay holes, of whatever length."""
@@ -284,7 +296,7 @@ class _Unpacking:
                 self._copy(archive, file, size)
             file.truncate(entry.size)
             os.fchmod(file.fileno(), entry.mode & _MODE_BITS)
-        self._set_date(path, entry)
+        self._set_date(path, entry.mtime)
         self._moved.files += 1
 
     def _copy(self, archive: Archive, file: IO[bytes], size: int) -> None:
@@ -298,53 +310,28 @@ class _Unpacking:
             file.write(block)
             self._on_bytes(self._moved.size_bytes)
 
-    def _set_date(self, path: Path, entry: Entry) -> None:
+    def _set_date(self, path: Path, mtime: float | None) -> None:
         try:
-            if entry.mtime is None:
+            if mtime is None:
                 raise ValueError
-            os.utime(path, (entry.mtime, entry.mtime))
+            os.utime(path, (mtime, mtime))
         except (OverflowError, ValueError, OSError):  # a guest may say anything
-            self._note(f"{path.name!r}: its date, which this host cannot represent")
+            self._note(f"{_shown(path.name)}: its date, which this host cannot represent")
 
     def _note(self, what: str) -> None:
         if len(self._moved.skipped) < _SKIPPED_LIMIT:
             self._moved.skipped.append(what)
 
-    def _place(self, name: str) -> PurePosixPath:
-        """Where an entry goes, below the root of the tree. Raises `ValueError` for a name that would lead elsewhere."""
+    def _path(self, place: str) -> Path:
+        return self._workplace / ROOT / place
+
+    def _place(self, name: str) -> str:
+        """Where an entry goes. Raises `ValueError` for a name that would lead elsewhere."""
         parts = PurePosixPath(name).parts
         if not parts or parts[0] != self._source.name or ".." in parts or "\0" in name:
-            raise ValueError(f"an entry is called {name[:_NAME_SHOWN]!r}")
-        return PurePosixPath(*parts[1:])
+            raise ValueError(f"an entry is called {_shown(name)}")
+        return "/".join(parts[1:])
 
 
-def leads_out(link: PurePosixPath, links: Mapping[PurePosixPath, str]) -> bool:
-    """Whether a link at that place in a tree leads out of it, wherever the tree is put, through whatever other links.
-
-    `links` has the targets of all links of the tree. A link that leads in a circle leads nowhere.
-    """
-    here: list[str] = list(link.parts[:-1])
-    ahead, followed = [links[link]], 0
-    while ahead:
-        target = ahead.pop()
-        if target.startswith("/") or not link.parts:
-            return True
-        name, _, rest = target.partition("/")
-        if rest := rest.lstrip("/"):
-            ahead.append(rest)
-        if name == "..":
-            if not here:
-                return True
-            here.pop()
-        elif name not in {"", "."}:
-            here.append(name)
-            if (further := links.get(PurePosixPath(*here))) is not None:
-                if (followed := followed + 1) > _LINKS_FOLLOWED:
-                    return False
-                here.pop()
-                ahead.append(further)
-    return False
-
-
-_LINKS_FOLLOWED = 40
-"""Links that the kernel follows in one path (MAXSYMLINKS); with more of them the path leads nowhere."""
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…")

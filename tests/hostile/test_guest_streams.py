@@ -48,10 +48,14 @@ SPARSE = (("GNU.sparse.major", "1"), ("GNU.sparse.minor", "0"), ("GNU.sparse.nam
 
 def unpack(stream: bytes, directory: Path, *, limit_bytes: int = 64 * MIB) -> Moved:
     """What a pull of /t makes of a stream, published as `directory`/back."""
-    with (directory / "stream").open("w+b") as file:
-        file.write(stream)
-        file.seek(0)
-        (directory / "stream").unlink()
+    (directory / "stream").write_bytes(stream)
+    return unpack_file(directory / "stream", directory, limit_bytes=limit_bytes)
+
+
+def unpack_file(stream: Path, directory: Path, *, limit_bytes: int = 64 * MIB) -> Moved:
+    """The same of a stream in a file, which is gone afterwards."""
+    with stream.open("rb") as file:
+        stream.unlink()
         unpacked = unpacking.unpack(
             os.dup(file.fileno()),
             PurePosixPath("/t"),
@@ -81,6 +85,13 @@ CLAIMS = {
     "a link with content": header("t", SYM, size=8 * MIB, link="a"),
     "a kind that nobody knows": header("t", b"Z", size=512) + bytes(512),
     "a file that ends early": header("t", size=64 * MIB) + b"x",
+    "a name longer than any path": header("t", DIR) + extended(("path", "t/" + "a/" * 2050)) + header("x", DIR),
+    "a target longer than any path": header("t", DIR) + extended(("linkpath", "a/" * 2050)) + header("t/l", SYM),
+    "links that multiply one another's targets": header("t", DIR)
+    + b"".join(
+        extended(("linkpath", "a/" * 1000 + "../" * 1000 + f"l{number + 1}")) + header(f"t/l{number}", SYM)
+        for number in range(1500)
+    ),
 }
 
 
@@ -117,6 +128,28 @@ def test_what_is_kept_of_each_entry_is_bounded_in_all(
         with pytest.raises(OperationFailed, match="more than 2 MiB of memory"):
             unpack(stream, tmp_path)
         assert tracemalloc.get_traced_memory()[1] < 2 * 2 * MIB
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("letter", ["a", "\U000e0001"], ids=["narrow", "wide"])
+@pytest.mark.parametrize("kind", [tarfile.FIFOTYPE, SYM], ids=["left out", "links"])
+def test_long_names_count_with_all_the_memory_that_they_take(
+    kind: bytes, letter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "_REMEMBERED_LIMIT_BYTES", 4 * MIB)
+    long = letter * (200 // len(letter.encode()))
+    stream = header("t", DIR) + b"".join(
+        extended(("path", f"t/{number}/" + f"{long}/" * 19), ("linkpath", f"{long}/" * 20)) + header("x", kind)
+        for number in range(1500)
+    )
+    (tmp_path / "kept").write_bytes(stream)
+    tracemalloc.start()
+    try:
+        with pytest.raises(OperationFailed, match="more than 4 MiB of memory") as refused:
+            unpack_file(tmp_path / "kept", tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 2 * 4 * MIB
+        assert len(refused.value.message) < 1000
     finally:
         tracemalloc.stop()
 
