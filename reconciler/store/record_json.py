@@ -51,7 +51,7 @@ def parsed(model: type[ModelT], document: Any, what: str) -> ModelT:
     try:
         return model.model_validate(document)
     except ValidationError as error:
-        raise _unreadable(what, f"{error.error_count()} values that this version does not know") from error
+        raise unreadable(what, f"{error.error_count()} values that this version does not know") from error
 
 
 def text_of(value: bytes, unpacked: Callable[[bytes], str], what: str) -> str:
@@ -59,22 +59,22 @@ def text_of(value: bytes, unpacked: Callable[[bytes], str], what: str) -> str:
     try:
         return unpacked(value)
     except ValueError as error:
-        raise _unreadable(what, str(error)) from error
+        raise unreadable(what, str(error)) from error
 
 
 def document_in(text: str, what: str) -> dict[str, Any]:
     """The mapping that a text is."""
     document = loaded(text, what)
     if not isinstance(document, dict):
-        raise _unreadable(what, "it is not a mapping")
+        raise unreadable(what, "it is not a mapping")
     return document
 
 
 def loaded(text: str, what: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise _unreadable(what, str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise unreadable(what, str(error)) from error
 
 
 def says_no_more(record: ClusterRecord, stored: ClusterRecord) -> bool:
@@ -96,7 +96,8 @@ def refuse_stale(name: str, found: int, expected: int) -> None:
     )
 
 
-def _unreadable(what: str, why: str) -> RecordUnreadable:
+def unreadable(what: str, why: str) -> RecordUnreadable:
+    """The error for stored data of one cluster."""
     return RecordUnreadable(
         f"the {what} cannot be read: {why}",
         hint="was it written by a newer vmcluster? Then upgrade this one; other clusters are not affected. Otherwise "

@@ -7,11 +7,12 @@ from typing import Any
 from reconciler.store.copies import StoredChange, StoredCluster, dropped_change
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
-from reconciler.store.etcd.etcd_history import token_writes, tokens_of_old_changes
+from reconciler.store.etcd.etcd_history import generation_in, token_writes, tokens_of_old_changes
 from reconciler.store.etcd.etcd_parts import placement_writes_of, removals_of
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.event_log import EtcdEventLog
 from reconciler.store.etcd.round_requests import number_of, request_of
+from reconciler.store.etcd.small_values import number_in
 from reconciler.store.record_json import document_in, text_of
 
 _AT_ONCE = 40
@@ -36,7 +37,7 @@ async def exported(etcd: EtcdClient, events: EtcdEventLog, name: str) -> StoredC
     ]
     return StoredCluster(
         name=name,
-        generation=int(head.kvs[0].value) if head.kvs else 0,
+        generation=number_in(head.kvs[0].value, what) if head.kvs else 0,
         record=_text(record, f"record of cluster {name}") if head.kvs else None,
         status=_status(alone, words, f"status of cluster {name}"),
         request=number_of(request),
@@ -80,7 +81,7 @@ def _entry(change: StoredChange) -> bytes:
 def _change(kv: Any, what: str) -> StoredChange:
     entry = document_in(text_of(kv.value, keys.unpacked, what), what)
     return StoredChange(
-        generation=int(kv.key.rpartition(b"/")[2]),
+        generation=generation_in(kv.key, what),
         actor=str(entry.get("actor")),
         at=str(entry.get("at")),
         patch=json.dumps(entry.get("patch")),

@@ -1,13 +1,13 @@
 """The demands of the clusters that a host has a part of: read once, then updated from what changes."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, get, one
+from reconciler.store.etcd.small_values import name_from, names_or_none, number_or_zero
 from reconciler.store.protocol import Demand
 
 _PAUSE_S = 0.2
@@ -47,7 +47,8 @@ class Demands:
         self._home = ""
         self._heads: dict[str, int] = {}
         self._requests: dict[str, int] = {}
-        self._placed: dict[str, frozenset[str]] = {}
+        self._placed: dict[str, frozenset[str] | None] = {}
+        """None: what is there is no list of hosts, so that each has to look at the record."""
         self._visitors: dict[str, dict[bytes, str]] = {}
         self._said: set[str] = set()
 
@@ -66,26 +67,26 @@ class Demands:
         """Take in a write; whether it may change demands of this host."""
         key, value = kv.key, kv.value
         if key == keys.HOME:
-            self._home = value.decode()
+            self._home = name_from(value)
             return True
         if key.startswith(keys.HEADS):
             name = keys.name_in(key, keys.HEADS)
             was_ours = name in self._heads and self._is_ours(name)
-            self._heads[name] = int(value)
+            self._heads[name] = number_or_zero(value)
             return was_ours or self._is_ours(name)
         if key.startswith(keys.REQUESTS):
             name = keys.name_in(key, keys.REQUESTS)
-            self._requests[name] = int(value) + kv.version
+            self._requests[name] = number_or_zero(value) + kv.version
             return self._is_ours(name)
         if key.startswith(keys.PARTS):
             name = keys.name_in(key, keys.PARTS)
             was_ours = self._is_ours(name)
-            self._placed[name] = frozenset(json.loads(value))
+            self._placed[name] = names_or_none(value)
             return was_ours or self._is_ours(name)
         if key.startswith(keys.VISITORS):
             name = keys.name_in(key, keys.VISITORS)
             was_ours = self._is_ours(name)
-            self._visitors.setdefault(name, {})[key] = value.decode()
+            self._visitors.setdefault(name, {})[key] = name_from(value)
             return was_ours or self._is_ours(name)
         return True
 
@@ -114,7 +115,7 @@ class Demands:
         if not self._host or name in self._said or self._host in self._visitors_of(name):
             return True
         placed = self._placed.get(name, frozenset({""}))
-        return self._host in placed or ("" in placed and self._host == self._home)
+        return placed is None or self._host in placed or ("" in placed and self._host == self._home)
 
 
 class EtcdDemandWatch:

@@ -15,6 +15,7 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, delete_below, one, put, unchanged
 from reconciler.store.etcd.record_change import document_of_value
+from reconciler.store.etcd.small_values import number_in
 from reconciler.store.patch import patched
 from reconciler.store.protocol import KEPT_GONE, HistoryEntry
 from reconciler.store.record_json import parsed
@@ -42,7 +43,7 @@ class EtcdHistory:
                 HistoryEntry,
                 {
                     "cluster_name": cluster,
-                    "generation": keys.generation_in(kv.key),
+                    "generation": generation_in(kv.key, _named(cluster)),
                     **{part: entry.get(part) for part in ("actor", "at", "patch")},
                 },
                 _named(cluster),
@@ -98,7 +99,8 @@ class EtcdHistory:
         count = min(found.count - kept, _AT_ONCE)
         dropped, first = found.kvs[:count], found.kvs[count : count + 1]
         entries = [document_of_value(kv.value, _named(cluster)) for kv in (*dropped, *first)]
-        tokens = {keys.generation_in(kv.key): entry["token"] for kv, entry in zip(dropped, entries, strict=False)}
+        what = _named(cluster)
+        tokens = {generation_in(kv.key, what): entry["token"] for kv, entry in zip(dropped, entries, strict=False)}
         writes = [
             *(delete(kv.key) for kv in dropped),
             *(put(kv.key, keys.packed_json(_whole(entries))) for kv in first),
@@ -138,8 +140,14 @@ def _block_with(cluster: str, generation: int) -> Any:
 
 
 def _tokens_in(blocks: Any, cluster: str) -> dict[int, str]:
-    documents = (document_of_value(kv.value, _named(cluster)) for kv in blocks.kvs)
-    return {int(generation): str(token) for block in documents for generation, token in block.items()}
+    what = _named(cluster)
+    documents = (document_of_value(kv.value, what) for kv in blocks.kvs)
+    return {number_in(of.encode(), what): str(token) for block in documents for of, token in block.items()}
+
+
+def generation_in(key: bytes, what: str) -> int:
+    """The generation that a key of the history ends with. Raises `RecordUnreadable`."""
+    return number_in(key.rpartition(b"/")[2], what)
 
 
 def _batches(generations: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -16,7 +16,10 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_change_feed import EtcdChangeFeed, EtcdChangeWaiter
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import below, delete_below, one, put, unchanged
+from reconciler.store.etcd.record_change import document_of_value
+from reconciler.store.etcd.small_values import number_in, number_or_zero
 from reconciler.store.meeting import CalledOff, Phase
+from reconciler.store.record_json import unreadable
 
 _ANSWER_S = 2.0
 """How long after the end of a phase the store may take for its answer: nodes may stand still meanwhile."""
@@ -55,6 +58,7 @@ class EtcdMeeting:
         self._key = keys.meeting(cluster, matter)
         self._said = self._key + b"/"
         self._matter, self._host, self._hosts = matter, host, hosts
+        self._what = f"meeting of the hosts of cluster {cluster}"
         self._mine = _Decision()
 
     async def begin(self) -> bool:
@@ -106,7 +110,7 @@ class EtcdMeeting:
     async def _behind(self, phase: Phase) -> Set[str]:
         """The hosts that have not come so far. Raises `CalledOff`; calls it off if one of them is gone."""
         said, alive = await self._etcd.read(below(self._said), below(keys.ALIVE, keys_only=True))
-        there = {keys.name_in(kv.key, self._said): int(kv.value) for kv in said.kvs}
+        there = {keys.name_in(kv.key, self._said): number_or_zero(kv.value) for kv in said.kvs}
         behind = {host for host in self._hosts if there.get(host, 0) < phase}
         if not behind:
             return behind
@@ -133,8 +137,12 @@ class EtcdMeeting:
         (found,) = await self._etcd.read(one(self._key))
         if not found.kvs:
             return _Decision()
-        said: dict[str, Any] = json.loads(found.kvs[0].value)
-        return _Decision(_State(said["state"]), said["attempt"], said["why"], found.kvs[0].mod_revision)
+        said = document_of_value(found.kvs[0].value, self._what)
+        try:
+            state, attempt = _State(said["state"]), number_in(str(said["attempt"]).encode(), self._what)
+        except (KeyError, ValueError) as error:
+            raise unreadable(self._what, f"it is no decision: {error}") from error
+        return _Decision(state, attempt, str(said.get("why")), found.kvs[0].mod_revision)
 
     async def _decide(self, found: _Decision, now: _Decision, *more: Any) -> bool:
         """Change the decision; False if somebody else was first, or the answer of a success was lost."""

@@ -16,6 +16,7 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import delete, one, put, unchanged
 from reconciler.store.etcd.host_registry import EtcdHosts
+from reconciler.store.etcd.small_values import name_from
 from reconciler.store.host_identity import HostIdentity
 
 log = structlog.get_logger(__name__)
@@ -119,7 +120,7 @@ class EtcdMembership:
         return _now_s() + TTL_S - min(MARGIN_S, TTL_S / 3)
 
     def _require_own(self, claim: Any, machine: str) -> None:
-        owner = claim.kvs[0].value.decode() if claim.kvs else machine
+        owner = name_from(claim.kvs[0].value) if claim.kvs else machine
         if owner != machine:
             name = self._identity.name
             raise Conflict(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -11,6 +10,7 @@ from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.round_requests import number_of
+from reconciler.store.etcd.small_values import moment_or_none, name_from
 from reconciler.store.merged_status import merged_status, nodes_by_host
 from reconciler.store.protocol import ClusterEntry, HostWords
 from reconciler.store.record_json import document_in, parsed, text_of
@@ -33,7 +33,7 @@ def words_in(
     cluster has a part on is not `among` those asked for, or not alive.
     """
     first, others, home_answer, visitors, *of_hosts = answers
-    home = home_answer.kvs[0].value.decode() if home_answer.kvs else ""
+    home = name_from(home_answer.kvs[0].value) if home_answer.kvs else ""
     what = f"status of cluster {record.cluster_name}"
     words = dict.fromkeys([home], _status(first.kvs[0].value, what)) if first.kvs else {}
     words |= {host_in(kv.key): _status(kv.value, what) for kv in others.kvs}
@@ -44,7 +44,7 @@ def words_in(
         return HostWords(words, {}, home, frozenset(), visiting) if is_all else None
     alive, lost_since, claims = of_hosts
     there = {keys.name_in(kv.key, keys.ALIVE) for kv in alive.kvs} | {own, ""}
-    since = {keys.name_in(kv.key, keys.LOST): datetime.fromisoformat(kv.value.decode()) for kv in lost_since.kvs}
+    since = {keys.name_in(kv.key, keys.LOST): moment_or_none(kv.value) for kv in lost_since.kvs}
     known = there | {keys.name_in(kv.key, keys.CLAIMS) for kv in claims.kvs}
     heard = {host: of for host, of in words.items() if host in known}
     gone = (nodes_by_host(record, home).keys() | heard.keys()) - there
@@ -53,12 +53,16 @@ def words_in(
 
 def visitors_in(cluster: str, kvs: Iterable[Any]) -> dict[str, IPv4Address]:
     """The hosts that visit a cluster's network, from their keys."""
-    return {kv.value.decode(): address_of_visitor(cluster, kv) for kv in kvs}
+    addresses = ((name_from(kv.value), address_of_visitor(cluster, kv)) for kv in kvs)
+    return {host: address for host, address in addresses if address is not None}
 
 
-def address_of_visitor(cluster: str, kv: Any) -> IPv4Address:
-    """The address that a visitor's key is about."""
-    return IPv4Address(kv.key.removeprefix(keys.visitors(cluster)).decode())
+def address_of_visitor(cluster: str, kv: Any) -> IPv4Address | None:
+    """The address that a visitor's key is about; None for a key of somebody else's."""
+    try:
+        return IPv4Address(name_from(kv.key.removeprefix(keys.visitors(cluster))))
+    except ValueError:
+        return None
 
 
 def entry_of(record: ClusterRecord, request: Any, hosts: HostWords) -> ClusterEntry:
@@ -102,13 +106,13 @@ def placement_writes_of(cluster: str, record: str) -> list[Any]:
     """The same for the text of a record, which may be damaged."""
     try:
         return [placement_write_of(cluster, json.loads(record))]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
 
 
 def host_in(key: bytes) -> str:
     """The host whose word a key has."""
-    return key.removeprefix(keys.STATUSES).partition(b"/")[2].decode()
+    return key.removeprefix(keys.STATUSES).partition(b"/")[2].decode(errors="backslashreplace")
 
 
 def _status(value: bytes, what: str) -> RecordStatus:

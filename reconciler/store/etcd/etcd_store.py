@@ -31,6 +31,7 @@ from reconciler.store.etcd.event_log import EtcdEventLog
 from reconciler.store.etcd.host_registry import EtcdHosts
 from reconciler.store.etcd.record_change import REMOVAL, RecordChange, StoredNow, stored_in
 from reconciler.store.etcd.round_requests import number_of
+from reconciler.store.etcd.small_values import name_from
 from reconciler.store.etcd.tidying import EtcdTidying
 from reconciler.store.etcd.visitors import EtcdVisitors
 from reconciler.store.host_identity import HostIdentity
@@ -214,7 +215,7 @@ class EtcdStore:
             answer = await self._etcd.change(
                 [unchanged(keys.IDENTITY, 0)], [put(keys.IDENTITY, mine.encode())], [get(one(keys.IDENTITY))]
             )
-            self._identity = mine if answer.succeeded else answer.responses[0].response_range.kvs[0].value.decode()
+            self._identity = mine if answer.succeeded else name_from(answer.responses[0].response_range.kvs[0].value)
         return self._identity
 
     async def take_identity(self, identity: str) -> None:

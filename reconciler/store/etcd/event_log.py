@@ -14,6 +14,7 @@ from reconciler.model.event import ClusterEvent
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, count_below, delete, oldest_below, one, put
+from reconciler.store.etcd.small_values import number_or_zero
 from reconciler.store.record_json import loaded, parsed, text_of
 from reconciler.store.sql_tables import KEPT_EVENTS
 
@@ -83,4 +84,4 @@ class EtcdEventLog:
 
 
 def _number(kv: Any) -> int:
-    return int(kv.create_revision) * _PLACES + int(kv.key.rpartition(b"-")[2])
+    return int(kv.create_revision) * _PLACES + number_or_zero(kv.key.rpartition(b"-")[2])

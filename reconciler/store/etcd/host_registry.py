@@ -12,6 +12,7 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_parts import host_in, write_of
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, exists, get, one, put, unchanged
+from reconciler.store.etcd.small_values import moment_or_none, name_from, number_in
 from reconciler.store.record_json import document_in, parsed, text_of
 
 ADDRESS_S = 20.0
@@ -80,7 +81,7 @@ class EtcdHosts:
                 hint = "stop `vmcluster watch` there, then wait until its lease has run out"
                 raise Conflict(f"host {name} is alive", hint=hint)
             await self._forget_words(name)
-            is_home = bool(home.kvs) and home.kvs[0].value.decode() == name
+            is_home = bool(home.kvs) and name_from(home.kvs[0].value) == name
             conditions = [
                 exists(keys.HOSTS + name.encode()),
                 unchanged(keys.ALIVE + name.encode(), 0),
@@ -102,7 +103,7 @@ class EtcdHosts:
     async def home(self) -> str:
         """The host that nodes without a host are on; empty if there is none."""
         (found,) = await self._etcd.read(one(keys.HOME))
-        return found.kvs[0].value.decode() if found.kvs else ""
+        return name_from(found.kvs[0].value) if found.kvs else ""
 
     async def take_home(self, name: str) -> None:
         """Make a host the home of nodes without a host, if there never was one."""
@@ -114,7 +115,7 @@ class EtcdHosts:
         while True:
             given, last = await self._etcd.read(one(key), one(keys.NETWORKS))
             if given.kvs:
-                return int(given.kvs[0].value)
+                return number_in(given.kvs[0].value, f"number of the network of cluster {cluster}")
             number, revision = (last.kvs[0].version, last.kvs[0].mod_revision) if last.kvs else (0, 0)
             conditions = [unchanged(key, 0), unchanged(keys.NETWORKS, revision)]
             await self._etcd.change(conditions, [put(key, b"%d" % (number + 1)), put(keys.NETWORKS, b"")])
@@ -134,7 +135,7 @@ class EtcdHosts:
 
 def _record(name: str, value: bytes, lost: bytes | None, *, cordoned: bool) -> HostRecord:
     """The record of a host; `lost` is since when it is not alive."""
-    lost_since = None if lost is None else datetime.fromisoformat(lost.decode())
+    lost_since = None if lost is None else moment_or_none(lost)
     return HostRecord(**dict(_report(name, value)), cordoned=cordoned, alive=lost is None, lost_since=lost_since)
 
 

@@ -114,18 +114,13 @@ def tokens_up_to(cluster: str, generation: int) -> bytes:
     return old_tokens(cluster) + b"%020d" % generation
 
 
-def generation_in(key: bytes) -> int:
-    """The generation that a key of the history ends with."""
-    return int(key.rpartition(b"/")[2])
-
-
 def events(cluster: str) -> bytes:
     return EVENTS + cluster.encode() + b"/"
 
 
 def name_in(key: bytes, below: bytes) -> str:
     """The cluster or host that a key below `below` is about."""
-    return key.removeprefix(below).partition(b"/")[0].decode()
+    return key.removeprefix(below).partition(b"/")[0].decode(errors="backslashreplace")
 
 
 def end_of(prefix: bytes) -> bytes:

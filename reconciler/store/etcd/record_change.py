@@ -7,6 +7,7 @@ from typing import Any
 from reconciler.store.etcd import etcd_parts
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_requests import delete, put
+from reconciler.store.etcd.small_values import number_in
 from reconciler.store.record_json import StoredRecord, as_stored, document_in, text_of
 
 REMOVAL = ({"op": "replace", "path": "", "value": None},)
@@ -24,7 +25,9 @@ class StoredNow:
     @property
     def newest(self) -> int:
         """The last generation that there ever was."""
-        return int(self.newest_answer.kvs[0].value) if self.newest_answer.kvs else 0
+        if not self.newest_answer.kvs:
+            return 0
+        return number_in(self.newest_answer.kvs[0].value, f"last generation of cluster {self.name}")
 
     @property
     def revision(self) -> int:
@@ -34,7 +37,7 @@ class StoredNow:
     @property
     def generation(self) -> int:
         """That of the record; 0 where there is none."""
-        return int(self.head.kvs[0].value) if self.head.kvs else 0
+        return _generation(self.name, self.head) if self.head.kvs else 0
 
     def stored(self) -> StoredRecord | None:
         """The record; raises `RecordUnreadable`."""
@@ -63,9 +66,12 @@ class RecordChange:
 def stored_in(name: str, head: Any, record: Any) -> StoredRecord:
     """The record in the ranges of its two keys; raises `RecordUnreadable`."""
     what = f"record of cluster {name}"
-    return as_stored(
-        name, int(head.kvs[0].value), text_of(record.kvs[0].value if record.kvs else b"", keys.unpacked, what)
-    )
+    text = text_of(record.kvs[0].value if record.kvs else b"", keys.unpacked, what)
+    return as_stored(name, _generation(name, head), text)
+
+
+def _generation(name: str, head: Any) -> int:
+    return number_in(head.kvs[0].value, f"record of cluster {name}")
 
 
 def document_of_value(value: bytes, what: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_requests import put
+from reconciler.store.etcd.small_values import number_or_zero
 
 
 def request_of(cluster: str, number: int) -> Any:
@@ -13,4 +14,4 @@ def request_of(cluster: str, number: int) -> Any:
 
 def number_of(found: Any) -> int:
     """The number of the last request, from the range of its key; 0 where there was none."""
-    return sum(int(kv.value or 0) + int(kv.version) for kv in found.kvs)
+    return sum(number_or_zero(kv.value) + int(kv.version) for kv in found.kvs)

@@ -10,6 +10,7 @@ from reconciler.errors import StoreUnavailable, StoreUnreachable
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import one, put, unchanged
+from reconciler.store.etcd.small_values import number_or_zero
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +25,7 @@ class EtcdTidying:
     async def turn(self) -> None:
         """Forget what was old at the last turn, if no other host has had one since this one looked last."""
         (noted,) = await self._etcd.read(one(keys.TIDIED))
-        changed_at, old = (noted.kvs[0].mod_revision, int(noted.kvs[0].value)) if noted.kvs else (0, 0)
+        changed_at, old = (noted.kvs[0].mod_revision, number_or_zero(noted.kvs[0].value)) if noted.kvs else (0, 0)
         if changed_at != self._seen:
             self._seen = changed_at
             return

@@ -13,6 +13,7 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_parts import address_of_visitor, visitors_in
 from reconciler.store.etcd.etcd_requests import below, delete, exists, one, put, unchanged
+from reconciler.store.etcd.small_values import name_from
 
 VISIT_S = 3600
 
@@ -34,7 +35,7 @@ class EtcdVisitors:
             found, head = await self._etcd.read(below(keys.visitors(cluster)), one(keys.head(cluster)))
             if not head.kvs:
                 raise ClusterNotFound(f"no cluster named {cluster!r} is defined")
-            own = [kv for kv in found.kvs if kv.value.decode() == self._host]
+            own = [kv for kv in found.kvs if name_from(kv.value) == self._host]
             if any(address_of_visitor(cluster, kv) in addresses for kv in own) and await self._kept_alive(own):
                 return
             if await self._begin(cluster, _free(cluster, addresses, found.kvs), own):
