@@ -252,6 +252,18 @@ class Settings(Frozen):
             return self.host_name
         return socket.gethostname().partition(".")[0]
 
+    @property
+    def kept_directories(self) -> tuple[Path, ...]:
+        """The directories in which vmcluster keeps files: all that it is told of."""
+        return (self.state_dir, self.overlay_dir, self.artifact_store_dir, self.topology_dir, self.template_dir)
+
+    @property
+    def kept_files(self) -> tuple[Path, ...]:
+        """The single files that it keeps or relies on."""
+        of_store = (self.store_ca_file, self.store_cert_file, self.store_key_file, self.store_password_file)
+        own = (self.artifact_registry, self.fault_registry, self.ssh_key_path)
+        return (*own, *(path for path in of_store if path is not None))
+
     def with_store(self, place: str) -> Self:
         """The same with another store: the address of an etcd, or a directory. Raises `ConfigurationInvalid`."""
         chosen = {"store": place} if place.startswith(SCHEME) else {"store": None, "state_dir": Path(place)}

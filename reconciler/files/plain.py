@@ -19,7 +19,9 @@ def open_plain(path: Path) -> BinaryIO:
         raise
 
 
-def read_plain_file(path: Path) -> bytes:
-    """The contents of a regular file. Raises as `open_plain` does."""
+def read_plain_file(path: Path, *, limit_bytes: int | None = None) -> bytes:
+    """The contents of a regular file. Raises as `open_plain` does, and `OSError` for one above the limit."""
     with open_plain(path) as file:
+        if limit_bytes is not None and os.fstat(file.fileno()).st_size > limit_bytes:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         return file.read()

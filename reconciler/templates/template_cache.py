@@ -2,8 +2,13 @@
 
 A directory is prepared under another name, its manifest is written last, and renaming it publishes it. Clones copy the
 root disk's few megabytes and read the memory, so a template can be removed at any time: nothing stands on its files.
+
+A machine restored from a memory runs whatever is in it, so no template is used that other users could have changed.
+What is none, of whatever kind, is passed over.
 """
 
+import errno
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +19,10 @@ from pydantic import ValidationError
 
 from reconciler.errors import OperationFailed
 from reconciler.files.atomic import fsync_path, reporting_os_errors, write_whole
-from reconciler.files.exposure import make_unexposed
+from reconciler.files.exposure import exposure_of, make_unexposed, require_unexposed
 from reconciler.files.locks import remove_lock
 from reconciler.files.marked_files import directory_names
+from reconciler.files.plain import read_plain_file
 from reconciler.files.space import allocated_bytes
 from reconciler.host.disks.image_file import image_identity
 from reconciler.image.published import FileFacts, facts_of, is_intact, is_unchanged
@@ -28,6 +34,12 @@ _MANIFEST, _ROOT, _MEMORY, _USED = "template.json", "root.qcow2", "memory", "use
 _PREPARED, _LOCK = ".prepared-", ".lock-"
 _DIRECTORY_MODE = 0o711
 _FROZEN_MODE = 0o400
+_KEY = re.compile(r"[0-9a-f]{16}")
+_MANIFEST_LIMIT_BYTES = 64 * 1024
+_NO_MANIFEST = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL, errno.EFBIG}
+)
+"""Errors of opening something that is no manifest."""
 MOST_BYTES = 8 << 30
 """What templates may take on disk together; the ones not used for longest go first."""
 
@@ -66,8 +78,13 @@ class TemplateCache:
     directory: Path
 
     def find(self, spec: TemplateSpec, emulator: str) -> Template | None:
-        """The template of that state, if it is there, unchanged, and was saved by this emulator."""
+        """The template of that state, if it is there, unchanged, and was saved by this emulator.
+
+        Raises `Conflict` if other users can change it.
+        """
         template = Template(self.directory / spec.key)
+        with reporting_os_errors(template.directory):
+            require_unexposed(template.directory)
         manifest = _manifest(template)
         if manifest is None or manifest.emulator != emulator or manifest.spec != spec or _trouble(template, manifest):
             return None
@@ -138,7 +155,7 @@ class TemplateCache:
             raise OperationFailed(f"there is no template {key}", hint="`vmcluster template list` shows all")
 
     def _keys(self) -> Iterator[str]:
-        return (name for name in directory_names(self.directory) if not name.startswith("."))
+        return (name for name in directory_names(self.directory) if _KEY.fullmatch(name))
 
     def _info(self, key: str, *, whole: bool) -> TemplateInfo | None:
         template = Template(self.directory / key)
@@ -151,7 +168,7 @@ class TemplateCache:
             memory_mb=manifest.spec.memory_mb,
             vcpus=manifest.spec.vcpus,
             built_at=manifest.built_at,
-            used_at=datetime.fromtimestamp((template.directory / _USED).stat().st_mtime, UTC),
+            used_at=_used_at(template) or manifest.built_at,
             size_bytes=allocated_bytes(template.root) + allocated_bytes(template.memory),
             trouble=_trouble(template, manifest, whole=whole),
         )
@@ -179,15 +196,29 @@ class TemplateCache:
 
 def _manifest(template: Template) -> TemplateManifest | None:
     try:
-        return TemplateManifest.model_validate_json((template.directory / _MANIFEST).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValidationError):
+        content = read_plain_file(template.directory / _MANIFEST, limit_bytes=_MANIFEST_LIMIT_BYTES)
+        return TemplateManifest.model_validate_json(content)
+    except ValidationError:
         return None
     except OSError as error:
+        if error.errno in _NO_MANIFEST:
+            return None
         raise OperationFailed(f"cannot read {template.directory}: {error.strerror}") from error
+
+
+def _used_at(template: Template) -> datetime | None:
+    try:
+        return datetime.fromtimestamp((template.directory / _USED).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
 
 
 def _trouble(template: Template, manifest: TemplateManifest, *, whole: bool = False) -> str:
     """Why no node may start from a template; empty if it is intact."""
+    with reporting_os_errors(template.directory):
+        exposure = exposure_of(template.directory)
+    if exposure is not None:
+        return str(exposure)
     if image_identity(manifest.spec.image) != manifest.spec.image_identity:
         return f"its image {manifest.spec.image} was replaced"
     same = is_intact if whole else is_unchanged

@@ -151,9 +151,8 @@ def require_not_kept(
 
     Blocking. `uses` are the disks of all machines on the host; without them and records, the settings alone decide.
     """
-    directories = [settings.state_dir, settings.overlay_dir, settings.artifact_store_dir, settings.topology_dir]
-    directories += [record.spec.overlay_dir for record in records]
-    files = [settings.artifact_registry, settings.fault_registry, settings.ssh_key_path, *configuration_paths()]
+    directories = [*settings.kept_directories, *(record.spec.overlay_dir for record in records)]
+    files = [*settings.kept_files, *configuration_paths()]
     files += [file for record in records for file in files_of_record(record)]
     try:
         owner = why_kept(place, Kept(directories, files, scratch_dir(settings), uses))
