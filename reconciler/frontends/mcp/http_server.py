@@ -21,6 +21,7 @@ from pydantic_core import to_json
 from reconciler.errors import ConfigurationInvalid
 from reconciler.files.atomic import create_whole
 from reconciler.frontends.mcp.cluster_server import ClusterServer
+from reconciler.frontends.mcp.http_connection import TimelyConnection
 from reconciler.frontends.mcp.server_options import HttpPlace
 from reconciler.frontends.mcp.stdio_messages import LONGEST, Refused, parse_message, render_message
 from reconciler.settings import load_settings
@@ -47,7 +48,7 @@ def serve(server: ClusterServer, place: HttpPlace) -> None:
     scheme = "https" if place.certificate else "http"
     config = uvicorn.Config(
         http_app(server, token, _security(place, port, scheme)),
-        http="h11",
+        http=TimelyConnection,
         ws="none",
         loop="asyncio",
         log_level=logging.WARNING,
@@ -127,7 +128,10 @@ def _with_whole_messages(app: App) -> App:
         if scope["type"] != "http" or scope["method"] != "POST":
             await app(scope, receive, send)
             return
-        body = await _body(receive)
+        try:
+            body = await _body(receive)
+        except ConnectionError:
+            return  # half a request is none, even where it could be read
         if body is None:
             await _answer(send, 413, b"a message has at most 16 MiB\n")
             return
@@ -145,10 +149,12 @@ def _with_whole_messages(app: App) -> App:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The body of a request; None if it is longer than a message may be."""
+    """The body of a request; None if it is longer than a message may be. Raises `ConnectionError` if it is cut off."""
     parts, length = [], 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionAbortedError
         parts.append(message.get("body", b""))
         length += len(parts[-1])
         if length > LONGEST:
