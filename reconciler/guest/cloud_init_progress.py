@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from reconciler.guest.guest_answers import PARSE_ERRORS
+
 OUTPUT_PATH = "/var/log/cloud-init-output.log"
 
 _PLACE = "/run/cloud-init"
@@ -85,7 +87,7 @@ def _understood(result: str, status: str) -> Provisioning:
     try:
         ended = _report(_RESULT, result) if _RESULT in there else None
         return _judged(_report(_STATUS, status) if _STATUS in there else {}, ended)
-    except (ValueError, RecursionError) as error:
+    except PARSE_ERRORS as error:
         return Provisioning(
             CloudInitStage.UNKNOWN, f"what cloud-init reports there cannot be parsed: {on_one_line(str(error))}"
         )

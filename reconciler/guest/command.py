@@ -261,4 +261,4 @@ class MarkedStream:
 
 def group_mark(token: str) -> re.Pattern[bytes]:
     """The pattern of the line on standard error that has the number of the command's process group, as group 1."""
-    return re.compile(f"{_GROUP}{token}:([0-9]+)\n".encode())
+    return re.compile(f"{_GROUP}{token}:([0-9]{{1,10}})\n".encode())

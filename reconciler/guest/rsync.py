@@ -9,7 +9,7 @@ from reconciler.guest.address import GuestAddress
 from reconciler.guest.command import begin_line, render_begin
 from reconciler.guest.openssh import render_ssh_transport
 
-_SENT = re.compile(rb"^Total bytes sent: ([0-9]+)$", re.MULTILINE)
+_SENT = re.compile(rb"^Total bytes sent: ([0-9]{1,18})$", re.MULTILINE)
 _PERCENT = re.compile(rb" ([0-9]{1,3})% ")
 
 _FROM_BEGIN = (
@@ -49,9 +49,12 @@ def render_rsync_upload(
 
 
 def parse_bytes_sent(stdout: bytes) -> int:
-    """The bytes sent to the guest according to `--stats`; 0 if rsync did not finish."""
-    match = _SENT.search(stdout)
-    return int(match[1]) if match else 0
+    """The bytes sent to the guest according to `--stats`; 0 if rsync did not finish.
+
+    The guest's side can have any lines printed before them (MSG_INFO in rsync's io.c), so the last ones count.
+    """
+    told = _SENT.findall(stdout)
+    return int(told[-1]) if told else 0
 
 
 def parse_percent(chunk: bytes) -> int | None:

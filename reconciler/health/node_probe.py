@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.guest_answers import parsing_answer
 from reconciler.guest.kernel_buffer import parse_kernel_buffer
 from reconciler.health.no_login import Quiet
 from reconciler.health.provisioning import node_condition
@@ -84,7 +85,8 @@ def silent_state(found: Quiet) -> KernelState:
 async def _visit(runtime: Runtime, address: GuestAddress, command: str, timeout_s: float) -> VitalsAnswer:
     limit, asked = OUTPUT_LIMIT_BYTES, datetime.now(UTC)
     answer = await runtime.ssh.run(address, command, timeout_s=timeout_s, output_limit_bytes=limit, own=True)
-    return parse_vitals_answer(answer, datetime.now(UTC), asked)
+    with parsing_answer(address.node, "its state"):
+        return parse_vitals_answer(answer, datetime.now(UTC), asked)
 
 
 async def _read(runtime: Runtime, record: ClusterRecord, address: GuestAddress, timeout_s: float) -> Probe:

@@ -98,7 +98,7 @@ def parse_vitals_answer(answer: ExecResult, now: datetime, asked: datetime | Non
 def _offset_s(lines: list[str], asked: datetime, answered: datetime) -> float | None:
     """Of a clock that is right, the whole second lies between question and answer."""
     try:
-        clock_s = min(int(lines[3]), _LAST_S)
+        clock_s = max(-_LAST_S, min(int(lines[3]), _LAST_S))
     except (ValueError, IndexError):
         return None
     behind_s, ahead_s = asked.timestamp() - (clock_s + 1), clock_s - answered.timestamp()

@@ -3,16 +3,23 @@
 import asyncio
 import json
 import random
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from reconciler.artifacts.installed import parse_record
 from reconciler.artifacts.node_scripts import parse_installed
 from reconciler.errors import ClusterError, OperationFailed
+from reconciler.guest.address import GuestAddress
+from reconciler.guest.cloud_init_progress import parse_provisioning
 from reconciler.guest.guest_answers import parsing_answer
+from reconciler.guest.node_jobs import NodeJobs
+from reconciler.guest.rsync import parse_bytes_sent
 from reconciler.health.node_probe import judge_buffer, judge_overwritten
+from reconciler.host.libvirt.qemu_log import parse_last_run
 from reconciler.kernel_log.log_answers import first_bad_on_console
 from reconciler.model.results import ExecResult
 from reconciler.observe.clean_kernels import KernelState
@@ -26,17 +33,26 @@ LOG = (
     "0f0e0d0c-0b0a-4908-8706-050403020100 100.00\n6,0,1,-;Linux version 6.1\n"
     "2,17,5000000,-,caller=T12;BUG: unable to handle page fault for address: 0\n SUBSYSTEM=x\n"
 )
-VISIT = f"result.json\n\n--\n{{}}\n--\n{'ab' * 32}\next4 1 2 - Live 0x0\n--\n4096\n5\t4\t1\t7\n100.25 80.00\n--\n{LOG}"
+STAGES = (
+    '{"v1": {"stage": null, "init": {"start": 5, "finished": 6, "errors": [], "recoverable_errors": {"X": ["y"]}}}}'
+)
+VISIT = (
+    f"result.json status.json\n{STAGES}\n--\n{STAGES}\n--\n{'ab' * 32}\next4 1 2 - Live 0x0\n--\n"
+    f"4096\n5\t4\t1\t7\n100.25 80.00\n1767323045\n--\n{LOG}"
+)
 CONSOLE = "[    0.000000] Linux version 6.1\n[    5.000000] BUG: unable to handle page fault\n[    5.1] end trace\n"
 RECORD = json.dumps(
     {"artifact_id": "ab" * 32, "tree": "/t", "mode": "deb", "release": "6.1", "packages": ["a"], "complete": True}
 )
 ODD = [
+    *("1" + "0" * 400, "-1" + "0" * 400, "1" * 4000, "-" + "1" * 4000, "9999-99-99T99:99:99.9Z"),
     *("", "\n", "\0", "-", "--\n--\n--\n--\n", "1.2.3", "nan", "inf", "-1", "1e999", "9" * 5000, "0x10", "١٢٣"),
     *("[" * 100_000, "{" * 100_000, '{"a":' * 50_000, "null", "[]", "{}", '"text"', "[[[]]]", '{"v1": []}', "true"),
     *("\ufffd" * 1000, "\x1b[2J\x1b]0;x\x07", "a" * 100_000, "NaN", "[NaN]", '{"10.0.0.1": [1e999]}'),
     *('{"10.0.0.1": [-1]}', '{"10.0.0.1": ["x", null]}', '{"10.0.0.1": 5}', '{"10.0.0.1": [1, 2, 3]}'),
 ]
+NUMBERS = ODD[:18]
+"""What stands in the place of numbers, too."""
 
 
 def exec_result(stdout: str) -> ExecResult:
@@ -44,7 +60,8 @@ def exec_result(stdout: str) -> ExecResult:
 
 
 def visit(text: str) -> None:
-    seen = parse_vitals_answer(exec_result(text), NOW)
+    with parsing_answer("n1", "its state"):
+        seen = parse_vitals_answer(exec_result(text), NOW, NOW)
     state = asyncio.run(judge_buffer(seen.log, "n1"))
     with_console(state, text)
 
@@ -70,12 +87,30 @@ def with_console(state: KernelState, text: str) -> None:
     judge_overwritten(state, event, whole_boot=whole_boot)
 
 
+def job(text: str) -> None:
+    NodeJobs(None, ADDRESS, timeout_s=1)._parsed(text)  # type: ignore[arg-type]
+
+
+ADDRESS = GuestAddress(
+    cluster="lab", node="n1", host="10.0.0.1", user="root", key_path=Path("/key"), host_key="ssh-ed25519 AAAA"
+)
+RSYNC = "Total bytes sent: 12,345\nTotal bytes sent: 12345\nTotal bytes received: 5\n"
+QEMU = (
+    "2026-01-02 03:04:05.678+0000: starting up libvirt version: 9.0.0\nLC_ALL=C \\\n-msg timestamp=on\n"
+    "2026-01-02T03:04:06.123456Z qemu-system-x86_64: KVM internal error\n"
+    "2026-01-02 03:04:07.678+0000: shutting down, reason=crashed\n"
+)
+JOB = "abc12 running - 1767323045 - 10 0 dHJ1ZQ=="
 PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
     "a visit": (visit, VISIT),
     "the kernel's buffer": (buffer, LOG),
     "a console": (console, CONSOLE),
     "a record of what is installed": (lambda text: parse_record(text, node="n1"), f"x\n/t\n{RECORD}\n"),
     "what an installation printed": (parse_installed, "a\0b\0\0p\0\0depmod"),
+    "how far cloud-init is": (parse_provisioning, VISIT.partition("ab" * 32)[0]),
+    "what rsync printed": (lambda text: parse_bytes_sent(text.encode(errors="replace")), RSYNC),
+    "the last words of QEMU": (lambda text: parse_last_run(text.encode(errors="replace"), NOW), QEMU),
+    "the jobs of a node": (job, JOB),
     "a measurement": (report, '{"10.0.0.1": [1.5, 2.5]}'),
 }
 
@@ -94,9 +129,11 @@ def try_out(parse: Callable[[str], object], text: str) -> None:
 def test_no_odd_answer_is_more_than_an_error_of_its_node(parser: str) -> None:
     parse, honest = PARSERS[parser]
     parse(honest)
-    lines = honest.split("\n")
+    lines, numbers = honest.split("\n"), list(re.finditer(r"\d+", honest))
     for odd in ODD:
-        for text in (odd, honest + odd, *("\n".join([*lines[:at], odd, *lines[at + 1 :]]) for at in range(len(lines)))):
+        in_lines = ("\n".join([*lines[:at], odd, *lines[at + 1 :]]) for at in range(len(lines)))
+        in_numbers = (honest[: of.start()] + odd + honest[of.end() :] for of in numbers if odd in NUMBERS)
+        for text in (odd, honest + odd, *in_lines, *in_numbers):
             try_out(parse, text)
 
 
@@ -114,7 +151,7 @@ def faulty(text: str, chance: random.Random) -> str:
     for _ in range(chance.randrange(1, 6)):
         at, until = sorted(chance.randrange(len(text) + 1) for _ in range(2))
         until = min(until, at + chance.randrange(12))
-        text = text[:at] + chance.choice([*ODD[:13], *"0123456789-.,;[]{}\n \t", text[at:until] * 2]) + text[until:]
+        text = text[:at] + chance.choice([*NUMBERS, *"0123456789-.,;[]{}\n \t", text[at:until] * 2]) + text[until:]
     return text
 
 

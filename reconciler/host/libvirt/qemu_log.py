@@ -49,13 +49,21 @@ def parse_last_run(log: bytes, written_at: datetime) -> QemuWords:
     for line in lines:
         if (complaint := _complaint(line)) is not None:
             stamped = _QEMU.match(line)
-            at = datetime.fromisoformat(stamped[1]) if stamped else written_at
+            at = (stamped and _moment(stamped[1])) or written_at
             said.append(complaint)
         elif own := _LIBVIRT.match(line):
             ended = own[2].startswith(_END)
-            at = datetime.fromisoformat(own[1]) if ended else None if at == written_at else at
+            at = _moment(own[1]) if ended else None if at == written_at else at
     talked_to = any(_LIBVIRT.match(line) and _TALKED_TO in line for line in lines)
     return QemuWords(_bounded(said), at, any(map(_STOPS.search, said)), talked_to)
+
+
+def _moment(text: str) -> datetime | None:
+    """None for what only looks like a time: a guest may choose some of QEMU's words."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return None
 
 
 def _after_command(lines: list[str]) -> Iterator[str]:
