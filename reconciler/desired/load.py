@@ -14,7 +14,7 @@ from reconciler.desired.host_checks import check_host
 from reconciler.desired.host_files import find_host_files
 from reconciler.desired.resolve import resolve_topology
 from reconciler.desired.topology_checks import check_modes, check_topology
-from reconciler.desired.topology_files import find_named, find_topology
+from reconciler.desired.topology_files import find_named, find_topology, was_sent
 from reconciler.desired.topology_text import GivenTopology, TopologyName, TopologyText
 from reconciler.desired.topology_values import TopologyValues, gather_values
 from reconciler.error_codes import ErrorCode
@@ -27,6 +27,7 @@ from reconciler.errors import (
     TopologyInvalid,
     TopologyNotFound,
 )
+from reconciler.files.atomic import reporting_os_errors
 from reconciler.files.roots import EVERYWHERE, Reach, Roots, opened
 from reconciler.model.fields import PATTERN_WORDS
 from reconciler.model.file_use import FileUse
@@ -95,7 +96,7 @@ def load_spec(
     otherwise `TopologyInvalid` with all problems.
     """
     name, loaded = _load(topology, settings)
-    values, out_of_reach = within_reach(loaded.values, _reach_of(topology, reach), settings)
+    values, out_of_reach = within_reach(loaded.values, _reach_of(topology, reach, settings), settings)
     host_files = find_host_files(values, settings, uses)
     of_host = check_host(values, seen) if seen is not None else ()
     impossible_here = (*_impossible_faults(loaded.topology, impossible), *_placed_elsewhere(loaded.topology, settings))
@@ -114,7 +115,7 @@ def find_problems(
     names are checked too. Raises `TopologyNotFound`.
     """
     name, loaded = _load(topology, settings)
-    values, out_of_reach = within_reach(loaded.values, _reach_of(topology, reach), settings)
+    values, out_of_reach = within_reach(loaded.values, _reach_of(topology, reach, settings), settings)
     of_files = find_host_files(values, settings).findings if with_files else ()
     return name, loaded.problems((*out_of_reach, *of_files))
 
@@ -155,9 +156,21 @@ def _takes_octal(location: Location) -> bool:
     return first == "user_data" or first.startswith(FREE_KEY_PREFIX) or is_in_node
 
 
-def _reach_of(topology: GivenTopology, reach: Reach) -> Reach:
-    """What a topology may name: a file in `topology_dir` is its administrator's, a text is its sender's."""
-    return reach.of_text if isinstance(topology, TopologyText) else reach
+def _reach_of(topology: GivenTopology, reach: Reach, settings: Settings) -> Reach:
+    """What a topology may name: a file in `topology_dir` is its administrator's, a text is its sender's.
+
+    It is asked after the file was read, so no text is taken for that of a file before it.
+    """
+    if isinstance(topology, TopologyText):
+        return reach.of_text
+    if isinstance(topology, TopologyName) and _was_sent(find_named(topology.name, settings)):
+        return reach.of_text
+    return reach
+
+
+def _was_sent(path: Path) -> bool:
+    with reporting_os_errors(path):
+        return was_sent(path)
 
 
 def _load(topology: GivenTopology, settings: Settings) -> tuple[str, LoadedTopology]:

@@ -1,5 +1,7 @@
 """Finds the file that a topology's name or path stands for."""
 
+import errno
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +11,8 @@ from reconciler.files.exposure import require_unexposed
 from reconciler.settings import Settings
 from reconciler.source.problems import shown, suggestion
 
+SENT = {"user.vmcluster.sent": b"yes"}
+"""The extended attribute of a topology that a client has sent (xattr(7)), which is not its administrator's."""
 SUFFIXES = (".yaml", ".yml")
 _MEANT_SUFFIXES = (*SUFFIXES, ".json")
 
@@ -46,6 +50,16 @@ def find_named(name: str, settings: Settings) -> Path:
             require_unexposed(settings.topology_dir)
             return candidate
     raise _no_such_name(name, settings)
+
+
+def was_sent(path: Path) -> bool:
+    """Whether a topology in `topology_dir` was sent by a client. Raises `OSError`."""
+    try:
+        return not SENT.keys().isdisjoint(os.listxattr(path))
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:  # nothing that was sent can be written there
+            raise
+        return False
 
 
 def new_named(name: str, settings: Settings) -> Path:

@@ -4,9 +4,10 @@ import ctypes
 import errno
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from reconciler.errors import OperationFailed
 from reconciler.files.exposure import make_unexposed
@@ -16,7 +17,11 @@ _REMEDIES = {
     errno.EDQUOT: "raise the quota or free some space",
     errno.EACCES: "run as a user who may write there, or configure another path",
     errno.EROFS: "configure a path on a writable file system",
+    errno.ENOTSUP: "configure a path on a file system with extended attributes, such as ext4, xfs or btrfs",
 }
+
+Attributes = Mapping[str, bytes]
+NO_ATTRIBUTES: Attributes = MappingProxyType({})
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -32,20 +37,24 @@ def reporting_os_errors(path: Path | str) -> Iterator[None]:
         ) from error
 
 
-def write_whole(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file to disk before it gets its name; its directory is created (0700) if missing."""
-    write_parts(path, [content], mode=mode)
+def write_whole(path: Path, content: bytes, *, mode: int = 0o600, attributes: Attributes = NO_ATTRIBUTES) -> None:
+    """Write a file to disk before it gets its name; its directory is created (0700) if missing.
+
+    `attributes` are extended attributes that it has from the beginning.
+    """
+    with _written(path, [content], mode, attributes) as temporary:
+        temporary.replace(path)
 
 
 def write_parts(path: Path, parts: Iterable[bytes], *, mode: int = 0o600) -> None:
     """The same, for a content that need not be in memory as a whole."""
-    with _written(path, parts, mode) as temporary:
+    with _written(path, parts, mode, NO_ATTRIBUTES) as temporary:
         temporary.replace(path)
 
 
-def create_whole(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
+def create_whole(path: Path, content: bytes, *, mode: int = 0o600, attributes: Attributes = NO_ATTRIBUTES) -> bool:
     """The same for a new file; returns False, and changes nothing, if anything has the name already."""
-    with _written(path, [content], mode) as temporary:
+    with _written(path, [content], mode, attributes) as temporary:
         try:
             os.link(temporary, path)
         except FileExistsError:
@@ -54,7 +63,7 @@ def create_whole(path: Path, content: bytes, *, mode: int = 0o600) -> bool:
 
 
 @contextmanager
-def _written(path: Path, parts: Iterable[bytes], mode: int) -> Iterator[Path]:
+def _written(path: Path, parts: Iterable[bytes], mode: int, attributes: Attributes) -> Iterator[Path]:
     """A file on disk beside `path`, to be given that name; one that was not is deleted."""
     with reporting_os_errors(path):
         make_unexposed(path.parent, mode=0o700)
@@ -65,6 +74,8 @@ def _written(path: Path, parts: Iterable[bytes], mode: int) -> Iterator[Path]:
                 file.writelines(parts)
                 file.flush()
                 os.fchmod(file.fileno(), mode)
+                for attribute, value in attributes.items():
+                    os.setxattr(file.fileno(), attribute, value)
                 os.fsync(file.fileno())
             yield temporary
         finally:

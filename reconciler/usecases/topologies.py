@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 from reconciler.desired.load import find_problems, read_named
-from reconciler.desired.topology_files import new_named, topology_name_of, topology_names
+from reconciler.desired.topology_files import SENT, new_named, topology_name_of, topology_names
 from reconciler.desired.topology_text import TopologyName, TopologyText, text_bytes
 from reconciler.errors import ClusterError, Conflict, TopologyInvalid, TopologyNotFound
 from reconciler.files.atomic import create_whole, write_whole
@@ -37,6 +37,8 @@ class Topologies:
     async def write(self, name: str, text: str, *, replace: bool = False) -> TopologyFile:
         """Write a topology's file; nothing changes on the host before it is applied.
 
+        It is marked as sent, so that what it names is held to the reach of the callers that use it, then as now.
+
         Raises `TopologyInvalid` if the text has problems of its own or names files that its writer may not reach, and
         `Conflict` if another text has the name and is not to be replaced, or something that is no topology.
         """
@@ -60,7 +62,7 @@ class Topologies:
         if problems:
             raise TopologyInvalid(problem_report(name, problems))
         make_unexposed(path.parent, mode=_DIRECTORY_MODE)
-        if not create_whole(path, content, mode=_FILE_MODE):
+        if not create_whole(path, content, mode=_FILE_MODE, attributes=SENT):
             self._replace(path, content, replace)
         return self._file(path, text)
 
@@ -74,7 +76,7 @@ class Topologies:
             return
         if not replace:
             raise Conflict(f"{path} is another topology", hint="pass `replace`, or choose another name")
-        write_whole(path, content, mode=path.stat().st_mode & _FILE_MODE)
+        write_whole(path, content, mode=path.stat().st_mode & _FILE_MODE, attributes=SENT)
 
     def _file(self, path: Path, text: str) -> TopologyFile:
         found = file_problems(self._problems(TopologyName(path.name)))

@@ -196,3 +196,23 @@ async def test_a_wait_names_the_conditions_that_there_are(agent: Agent) -> None:
 async def test_the_host_is_checked(agent: Agent) -> None:
     checks = (await agent.call("host_doctor"))["result"]["checks"]
     assert "failed" in {of["verdict"] for of in checks if "libvirt" in of["name"]}
+
+
+@pytest.mark.parametrize("replaced", [False, True], ids=["new", "in place of the administrator's"])
+async def test_what_a_client_wrote_stays_within_its_reach_if_links_appear_later(
+    agent: Agent, configuration: dict[str, str], replaced: bool
+) -> None:
+    file = Path(configuration["VMCLUSTER_TOPOLOGY_DIR"]) / "lab.yaml"
+    if replaced:
+        file.write_text(lab())
+    later = Path(configuration["VMCLUSTER_STATE_DIR"]) / "scratch" / "kernel"
+    text = f"{lab()}boot: {{kernel: {later}}}\n"
+    assert (await agent.call("topology_write", topology="lab", topology_yaml=text, replace=True))["success"]
+    later.symlink_to("/etc/passwd")
+    for tool in ("cluster_plan", "cluster_apply"):
+        error = await error_of(agent, tool, topology="lab")
+        assert (error["code"], "host_read_roots" in error["message"]) == ("TOPOLOGY_INVALID", True), error
+    file.unlink()
+    file.write_text(text)
+    error = await error_of(agent, "cluster_plan", topology="lab")
+    assert "not a bzImage" in error["message"], "the same text in a file of the administrator's may name it"
