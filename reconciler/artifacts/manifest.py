@@ -52,7 +52,7 @@ def read_manifest(path: Path) -> tuple[TreeEntry, ...]:
             )
             for name, kind, mode, content, size_bytes, mtime_ns, role, magic in kept["entries"]
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise OperationFailed(
             f"the manifest {path} cannot be read: {error}", hint="register the tree again, which rewrites it"
         ) from error

@@ -46,7 +46,7 @@ def load_readings(path: Path) -> Readings:
         if kept["version"] != _VERSION:
             return {}
         return {os.fsencode(name): _reading(row) for name, row in kept["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
 
 

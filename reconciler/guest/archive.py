@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO
 
+from reconciler.guest.tree_links import PATH_LIMIT_BYTES
+
 HEADER_LIMIT_BYTES = 64 * 1024
 """Limit of the records before one entry."""
-PATH_LIMIT_BYTES = 4095
-"""Limit of an entry's name and of its link's target: the kernel takes no longer path (PATH_MAX)."""
 SEGMENTS_LIMIT = 1_000_000
 _DIGITS = 20
 _TIME = re.compile(r"-?[0-9]{1,19}(\.[0-9]{0,20})?")

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from reconciler.guest.archive import PATH_LIMIT_BYTES
-
+PATH_LIMIT_BYTES = 4095
+"""Limit of a name in a tree and of a link's target: the kernel takes no longer path (PATH_MAX)."""
 STEPS_LIMIT = 4_000_000
 """How many parts of paths are followed for one tree: links that lead through one another can multiply them."""
 _LINKS_FOLLOWED = 40

@@ -102,7 +102,7 @@ class Lease:
         try:
             with open_plain(self._path) as file:
                 return Holder(**json.loads(file.read(_HOLDER_MAX_BYTES)))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
     def occupied(self) -> str:

@@ -64,7 +64,7 @@ def check_firmware(directories: Iterable[Path] = FIRMWARE_DIRECTORIES) -> CheckR
 
 
 def _describes_uefi(file: Path) -> bool:
-    with suppress(OSError, ValueError, AttributeError, TypeError, KeyError):
+    with suppress(OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
         described = json.loads(file.read_bytes())
         for_us = any(target["architecture"] == "x86_64" for target in described["targets"])
         return "uefi" in described["interface-types"] and for_us

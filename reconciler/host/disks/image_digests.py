@@ -45,7 +45,7 @@ class ImageDigests:
         if self._known is None:
             try:
                 self._known = dict(json.loads(self._file.read_bytes()))
-            except (OSError, ValueError):
+            except (OSError, ValueError, TypeError, RecursionError):
                 self._known = {}
         return self._known
 
