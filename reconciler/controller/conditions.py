@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from reconciler.controller.unsettled import unsettled_nodes
 from reconciler.error_codes import ErrorCode
 from reconciler.errors import ClusterError
 from reconciler.faults.observed import active_faults
@@ -64,6 +65,7 @@ def status_after(
         snapshots_made=made,
         faults=_active_faults(record, observed, now),
         faults_in_force=_faults_in_force(record, faults, before),
+        unsettled=unsettled_nodes(plan),
         updated_at=now,
     )
 

@@ -7,7 +7,7 @@ generation at least as new as its own was worked on and nothing is left to do.
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,26 +15,19 @@ from datetime import UTC, datetime
 from reconciler.controller.amendments import CONTROLLER
 from reconciler.controller.conditions import obstacle_of
 from reconciler.controller.journal import OnEvent, no_observer
-from reconciler.controller.requeue_delay import RequeueDelay
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import Look, PlannedChange, RoundResult
+from reconciler.controller.wait import ELSEWHERE, LONGEST_DELAY_S, Wait
 from reconciler.error_codes import ErrorCode
-from reconciler.errors import ClusterError, ClusterNotFound, Conflict, Obstructed, OperationTimeout, StoreLocked
-from reconciler.model.action_names import action_name
-from reconciler.model.plan import Plan
+from reconciler.errors import ClusterNotFound, Conflict, StoreLocked
 from reconciler.model.record import ClusterRecord
-from reconciler.model.status import Obstacle, RecordStatus, obstacles_in_words
+from reconciler.model.status import RecordStatus
 from reconciler.store.host_lease import HostLease
 from reconciler.store.lease import Lease
 from reconciler.store.protocol import ChangeWaiter, Store
 
-_LONGEST_DELAY_S = 5.0
 _LEASE_POLL_S = 0.05
 _BY_MARKS_S = 30.0
-
-SAME_FAILURES = 5
-"""A failure repeated this often without a change is answered; the controller's next round may still fix it."""
-
 
 Decide = Callable[[], Awaitable[PlannedChange]]
 """Plans a change, and records it."""
@@ -80,14 +73,16 @@ class Controller:
         tell: OnEvent = no_observer,
         first: RoundResult | None = None,
         since_s: float | None = None,
+        nodes: Collection[str] | None = None,
     ) -> CarriedOut:
-        """Return when the host matches `record` or a newer generation of it.
+        """Return when the host matches `record` or a newer generation of it; with `nodes`, when these nodes do.
 
         `first` is the result of the first round, if there was one already, and `since_s` is when the caller started to
         wait. Raises the obstacle if one ends the wait, `OperationTimeout` with the last cause when the time is up, and
         `ClusterNotFound` or `Conflict` if another client has changed the record meanwhile.
         """
-        wait = _Wait(timeout_s, since_s)
+        some = None if nodes is None or record.spec.nodes.keys() <= {*nodes} else nodes
+        wait = Wait(timeout_s, since_s, some)
         elsewhere = _Elsewhere(self._store, record, tell, self._holders)
         changes: ChangeWaiter | None = None
         result, acted = first, False
@@ -98,17 +93,19 @@ class Controller:
                     async with self._turn(record.cluster_name, wait.left_s()) as may_act:
                         result = await self.rounds.run(record.cluster_name, tell) if may_act else None
                 acted = acted or result is None or result.spans or bool(result.outcomes)
-                if _may_be_all(result) and (_is_all(result) or await elsewhere.is_done(wait)):
+                may_be_all = result is None or wait.is_over(result)
+                if may_be_all and (_is_all(result) or await elsewhere.is_done(wait)):
                     break
                 # A round that acted is followed by one that observes: the result is read from the host, never assumed.
                 changes = changes or await self._store.watch()
-                await self._pause(record, None if _may_be_all(result) else result, wait, changes)
+                await self._pause(record, None if may_be_all else result, wait, changes)
                 result = None
             except StoreLocked as error:
                 wait.raise_if_late((obstacle_of(error),))
                 await asyncio.sleep(_LEASE_POLL_S)
-        await self._require_still_wanted(record)
-        return CarriedOut(record, result.look if _is_all(result) and result else None, acted)
+        await self._require_still_wanted(record, some)
+        whole = result is not None and result.converged and not result.spans
+        return CarriedOut(record, result.look if whole and result else None, acted)
 
     async def enter_network(self, cluster: str, *, timeout_s: float) -> None:
         """Return when this host, which has no nodes of the cluster, is in its network, as it has said that it visits.
@@ -123,7 +120,7 @@ class Controller:
 
     async def _until_word(self, cluster: str, holds: Callable[[RecordStatus | None], bool], timeout_s: float) -> None:
         """Run rounds, or let the service do so, until what this host says of the cluster is as it should be."""
-        wait, began = _Wait(timeout_s), datetime.now(UTC)
+        wait, began = Wait(timeout_s), datetime.now(UTC)
         changes = await self._store.watch()
         while True:
             async with self._turn(cluster, wait.left_s()) as may_act:
@@ -137,11 +134,17 @@ class Controller:
                 continue
             if word is not None and word.updated_at >= began:
                 wait.raise_if_terminal(word)
-            wait.raise_if_late(word.obstacles if word else (), at_work=self._holders)
-            await changes.wait(timeout_s=min(_LEASE_POLL_S if result else _LONGEST_DELAY_S, wait.left_s()))
+            wait.raise_if_late_by(word, self._holders)
+            await changes.wait(timeout_s=min(_LEASE_POLL_S if result else LONGEST_DELAY_S, wait.left_s()))
 
     async def carry_out(
-        self, cluster: str, decide: Decide, *, timeout_s: float, tell: OnEvent = no_observer
+        self,
+        cluster: str,
+        decide: Decide,
+        *,
+        timeout_s: float,
+        tell: OnEvent = no_observer,
+        nodes: Collection[str] | None = None,
     ) -> CarriedOut:
         """Carry out the change that `decide` plans and records, exactly as planned: no other process acts in between.
 
@@ -158,7 +161,7 @@ class Controller:
         if first is None and (look := await self._settled(foreseen)) is not None:
             await self._require_still_wanted(record)
             return CarriedOut(record, look, acted=False)
-        return await self.converge(record, timeout_s=timeout_s, tell=tell, first=first, since_s=since_s)
+        return await self.converge(record, timeout_s=timeout_s, tell=tell, first=first, since_s=since_s, nodes=nodes)
 
     async def _settled(self, foreseen: PlannedChange) -> Look | None:
         """The observation of a cluster that has nothing to do, if its controller's status already says so."""
@@ -170,25 +173,27 @@ class Controller:
         observed = await self.rounds.parts.with_others(foreseen.record, difference.observed)
         return Look(foreseen.record, status, observed)
 
-    async def _require_still_wanted(self, record: ClusterRecord) -> None:
+    async def _require_still_wanted(self, record: ClusterRecord, nodes: Collection[str] | None = None) -> None:
         if record.deletion is not None:
             return
         now = await self._store.get(record.cluster_name)
         if now is None or now.deletion is not None:
             raise ClusterNotFound(f"cluster {record.cluster_name!r} was destroyed by another client meanwhile")
-        changed = any(now.nodes.get(name) != wanted for name, wanted in record.nodes.items())
-        if changed and await self._nodes_changed_by_clients(record):
+        ours = {name: of for name, of in record.nodes.items() if nodes is None or name in nodes}
+        changed = [name for name, wanted in ours.items() if now.nodes.get(name) != wanted]
+        if changed and await self._changed_by_clients(record, changed):
             raise Conflict(
                 f"another client changed cluster {record.cluster_name!r} meanwhile",
                 hint="check `cluster_status`, then try again",
             )
 
-    async def _nodes_changed_by_clients(self, record: ClusterRecord) -> bool:
+    async def _changed_by_clients(self, record: ClusterRecord, nodes: Collection[str]) -> bool:
         """Whether a client has changed the nodes since; the controller records those that stay off by themselves."""
+        paths = {"", "/nodes", *(f"/nodes/{name}" for name in nodes)}
         return any(
             entry.generation > record.generation
             and entry.actor != CONTROLLER
-            and any(step["path"] == "" or step["path"].startswith("/nodes") for step in entry.patch)
+            and any("/".join(step["path"].split("/")[:3]) in paths for step in entry.patch)
             for entry in await self._store.history(record.cluster_name)
         )
 
@@ -211,7 +216,7 @@ class Controller:
             return await self.rounds.bind_copies(record)
 
     async def _pause(
-        self, record: ClusterRecord, result: RoundResult | None, wait: "_Wait", changes: ChangeWaiter
+        self, record: ClusterRecord, result: RoundResult | None, wait: Wait, changes: ChangeWaiter
     ) -> None:
         """Wait for the next round, or until the record is changed; the status that a round writes does not count."""
         if result is None:
@@ -248,22 +253,14 @@ class Controller:
 
     def _holders(self) -> str:
         """The process that is at work, if it is not this one."""
-        told = [f"{_ELSEWHERE}: {holder}"] if (holder := self._lease.holder()) else [_ELSEWHERE]
+        told = [f"{ELSEWHERE}: {holder}"] if (holder := self._lease.holder()) else [ELSEWHERE]
         told += [f"{other} is working on this host"] if (other := self._host.other_holder()) else []
         return "; ".join(told)
-
-
-def _may_be_all(result: RoundResult | None) -> bool:
-    """Whether nothing is left to do here: now it is on others, or on nobody."""
-    return result is None or result.converged
 
 
 def _is_all(result: RoundResult | None) -> bool:
     """Whether the round's result is that of the whole cluster."""
     return result is not None and not result.spans
-
-
-_ELSEWHERE = "another process is working on it"
 
 
 class _Elsewhere:
@@ -277,7 +274,7 @@ class _Elsewhere:
         self._request: int | None = None
         self._last_event = 0
 
-    async def is_done(self, wait: "_Wait") -> bool:
+    async def is_done(self, wait: Wait) -> bool:
         """Whether the record holds. Raises what stands in the way for good, or when the caller's time is up.
 
         The first call asks for a round: what was said of the cluster before may be older than what is on the host.
@@ -292,12 +289,12 @@ class _Elsewhere:
         if status is not None:
             wait.raise_if_terminal(status, ErrorCode.HOST_LOST)
         if status is None or not self._is_answer(status):
-            wait.raise_if_late(status.obstacles if status else (), at_work=self._holders)
+            wait.raise_if_late_by(status, self._holders)
             return False
-        done = status.converged and not _goes_with_its_record(self._record)
+        done = wait.was_done(status) and not _goes_with_its_record(self._record)
         if not done:
             wait.raise_if_terminal(status)
-            wait.raise_if_late(status.obstacles, at_work=self._holders)
+            wait.raise_if_late_by(status, self._holders)
         return done
 
     def _is_answer(self, status: RecordStatus) -> bool:
@@ -313,83 +310,3 @@ class _Elsewhere:
 def _goes_with_its_record(record: ClusterRecord) -> bool:
     """Whether the change is only done when the record is removed, by the host that is last."""
     return record.deletion is not None and record.deletion.remove_overlays
-
-
-class _Wait:
-    """How one caller waits: a deadline, growing delays after failures, and a limit for repeated ones."""
-
-    def __init__(self, timeout_s: float, since_s: float | None = None) -> None:
-        self._timeout_s = timeout_s
-        self._deadline = (time.monotonic() if since_s is None else since_s) + timeout_s
-        self._failures = 0
-        self._last_failure: tuple[Obstacle, ...] = ()
-        self._pace = RequeueDelay(_LONGEST_DELAY_S)
-
-    def left_s(self) -> float:
-        return max(0.0, self._deadline - time.monotonic())
-
-    def delay_s(self, result: RoundResult) -> float:
-        """How long to wait before the next round."""
-        return min(self._pace.delay_s(result), self.left_s())
-
-    def raise_if_over(self, result: RoundResult) -> None:
-        """End the wait if another round cannot help, or there is no time for one."""
-        obstacles = _obstacles_of(result)
-        terminal = [obstacle for obstacle in obstacles if obstacle.terminal]
-        if terminal and not _still_at_work(result):
-            raise as_error(terminal)
-        self._count(obstacles if result.failed else ())
-        if self._failures >= SAME_FAILURES:
-            raise as_error(obstacles)
-        self.raise_if_late(obstacles, result.plan)
-
-    def raise_if_terminal(self, status: RecordStatus, only: ErrorCode | None = None) -> None:
-        """End the wait if the controller in another process met something that waiting does not fix."""
-        if terminal := [of for of in status.obstacles if of.terminal and only in (None, of.code)]:
-            raise as_error(terminal)
-
-    def raise_if_late(
-        self, obstacles: Sequence[Obstacle], plan: Plan | None = None, at_work: Callable[[], str] = str
-    ) -> None:
-        """End the wait when the caller's time is up."""
-        if self.left_s() > 0:
-            return
-        if obstacles:
-            raise as_error(obstacles)
-        raise OperationTimeout(f"not done after {self._timeout_s:g} s: {at_work() or _in_words(plan)}")
-
-    def _count(self, obstacles: tuple[Obstacle, ...]) -> None:
-        self._failures = self._failures + 1 if obstacles and obstacles == self._last_failure else min(len(obstacles), 1)
-        self._last_failure = obstacles
-
-
-def as_error(obstacles: Sequence[Obstacle]) -> ClusterError:
-    """One error for all obstacles: the obstacle's own if there is one, PARTIAL_FAILURE if there are several kinds."""
-    codes = {obstacle.code for obstacle in obstacles}
-    if len(obstacles) == 1:
-        (only,) = obstacles
-        return Obstructed(only.code, only.message, node=only.node, terminal=only.terminal)
-    return Obstructed(
-        codes.pop() if len(codes) == 1 else ErrorCode.PARTIAL_FAILURE,
-        obstacles_in_words(obstacles),
-        node=None,
-        terminal=any(obstacle.terminal for obstacle in obstacles),
-    )
-
-
-def _obstacles_of(result: RoundResult) -> tuple[Obstacle, ...]:
-    errors = [result.error] if result.error else []
-    errors += [outcome.error for outcome in result.outcomes if outcome.error]
-    return (*result.plan.obstacles, *map(obstacle_of, errors))
-
-
-def _still_at_work(result: RoundResult) -> bool:
-    """Whether other nodes made progress in this round; they are finished before the obstacle is answered."""
-    return any(outcome.error is None for outcome in result.outcomes)
-
-
-def _in_words(plan: Plan | None) -> str:
-    if plan is None:
-        return _ELSEWHERE
-    pending = [f"{action_name(action)} {action.node or ''}".strip() for action in plan.actions]
-    return ", ".join([*pending, *sorted(f"{node} is shutting down" for node in plan.waiting)])

@@ -58,3 +58,10 @@ def _stays_off(record: ClusterRecord, name: str, intent: NodeIntent, observed: C
     asked = have.resume_epoch < intent.resume_epoch or have.boot_epoch < intent.boot_epoch
     ended = have.halt.reason if isinstance(have.halt, Halt) else None
     return not asked and ended in _STAYS_OFF[record.spec.nodes[name].restart]
+
+
+def standing_still(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
+    """Nodes that only run again on request: paused, or left off."""
+    stopped = {PowerState.PAUSED, PowerState.BLOCKED}
+    paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
+    return nodes_that_ended(record, observed) | nodes_shutting_down(record, observed) | paused

@@ -98,8 +98,8 @@ class RecordStatus(Frozen):
 
     Where the store has several hosts, each writes the status of its part: `host` is its name, `nodes`, `snapshots`
     and `bases` are what the others cannot see for themselves, and `nothing_left` says that the cluster is deleted there
-    to the last file. One that is `visiting` has nothing of the cluster but its network. A host of a newer version may
-    say more.
+    to the last file. One that is `visiting` has nothing of the cluster but its network. `unsettled` are the nodes that
+    something was left to be done about, as in a plan. A host of a newer version may say more.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -122,6 +122,7 @@ class RecordStatus(Frozen):
     network_active: bool = False
     nothing_left: bool = False
     visiting: bool = False
+    unsettled: frozenset[str] | None = None
     updated_at: Moment
 
     @property

@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from reconciler.controller.inline_controller import as_error
 from reconciler.controller.round_results import PlannedDifference
+from reconciler.controller.wait import as_error
 from reconciler.desired.ended_nodes import nodes_shutting_down, nodes_that_ended
 from reconciler.errors import ApprovalRequired, Conflict
 from reconciler.model.choices import StopMode

@@ -49,6 +49,7 @@ def merged_status(
     unseen = {host: _unseen(NOT_OBSERVED, f"{host} has not looked yet", now) for host in silent}
     unseen |= {host: _unseen(LOST, of.message, lost[host] or now) for host, of in losses.items()}
     heard = [*(alive or words).values()]
+    unsettled = [of.unsettled for of in alive.values() if of.unsettled is not None]
     made = [words[host].snapshots_made for host in nodes if host in words]
     return RecordStatus(
         cluster_name=record.cluster_name,
@@ -66,6 +67,7 @@ def merged_status(
         snapshots=merged_snapshots(of.snapshots for of in words.values()),
         bases=reduce(SnapshotBases.joined, (of.bases for of in words.values())),
         network_active=not losses and all(words[host].network_active for host in nodes if host in words),
+        unsettled=None if len(unsettled) < len(hosts) else frozenset().union(*unsettled),
         updated_at=now,
     )
 

@@ -9,13 +9,13 @@ from functools import partial
 from reconciler.controller.inline_controller import CarriedOut
 from reconciler.controller.round_results import PlannedChange
 from reconciler.desired.boot_files import with_files_that_are_there
-from reconciler.desired.ended_nodes import nodes_shutting_down, nodes_that_ended
+from reconciler.desired.ended_nodes import standing_still
 from reconciler.desired.topology_text import GivenTopology
 from reconciler.errors import ClusterError, Conflict, LibvirtUnavailable, OperationTimeout
 from reconciler.files.roots import Reach
 from reconciler.health.node_failures import only_one
 from reconciler.model.choices import StopMode
-from reconciler.model.document import ClusterDocument, Power, PowerState
+from reconciler.model.document import ClusterDocument
 from reconciler.model.record import ClusterRecord, ClusterSpec, WantedPower
 from reconciler.model.results import ClusterStatus, NodeStatus
 from reconciler.model.status import obstacles_in_words
@@ -57,6 +57,7 @@ class Clusters:
         self._actor = actor
         self._progress = progress
         self._change = partial(change_record, runtime.store, actor=actor)
+        self._act = partial(runtime.controller.carry_out, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
         self._reach = reach or reach_of_commands(runtime.settings)
         self._inspection = Inspection(runtime)
 
@@ -212,14 +213,15 @@ class Clusters:
         With `paused` they are powered on with their CPUs paused.
         """
         found = await existing(self._runtime.store, cluster)
-        after = record_changes.started(found, nodes=select_nodes(found, nodes))
+        chosen = select_nodes(found, nodes)
+        after = record_changes.started(found, nodes=chosen)
         await build_templates(self._runtime, found.spec, lambda: self._runtime.looks.compare(after), self._progress)
 
         async def decide() -> PlannedChange:
             record = await existing(self._runtime.store, cluster)
             observed = await self._observed(record)
             seen = observed and await self._runtime.looks.parts.with_others(record, observed)
-            still = frozenset() if paused or seen is None else _standing_still(record, seen)
+            still = frozenset() if paused or seen is None else standing_still(record, seen)
 
             def edit(before: ClusterRecord) -> ClusterRecord:
                 return record_changes.started(before, nodes=select_nodes(before, nodes), resume=still, paused=paused)
@@ -227,11 +229,8 @@ class Clusters:
             record = await self._change(cluster, edit)
             return PlannedChange(record, await self._runtime.looks.compare(record, observed) if observed else None)
 
-        done = await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event
-        )
-        waited_for = select_nodes(done.record, nodes) if wait_for_ssh and not paused else []
-        return await self._answer(done, waited_for, ssh_timeout_s)
+        done = await self._act(cluster, decide, nodes=chosen)
+        return await self._answer(done, chosen if wait_for_ssh and not paused else [], ssh_timeout_s)
 
     async def restart(
         self,
@@ -251,9 +250,10 @@ class Clusters:
             chosen = frozenset(select_nodes(before, nodes))
             return record_changes.power_cycled(before, chosen, mode, power=dict.fromkeys(chosen, WantedPower.RUNNING))
 
-        done = await self._converge(await self._change(cluster, edit))
-        chosen = select_nodes(done.record, nodes) if wait_for_ssh else []
-        return await self._answer(done, chosen, ssh_timeout_s)
+        record = await self._change(cluster, edit)
+        chosen = select_nodes(record, nodes)
+        done = await self._converge(record, nodes=chosen)
+        return await self._answer(done, chosen if wait_for_ssh else [], ssh_timeout_s)
 
     async def stop(
         self, cluster: str, *, mode: StopMode = StopMode.SHUTDOWN, timeout_s: float = 60.0, nodes: Nodes = None
@@ -267,11 +267,11 @@ class Clusters:
             return record_changes.stopped(before, mode, nodes=select_nodes(before, nodes))
 
         record = await self._change(cluster, edit)
-        look = None
+        chosen, look = select_nodes(record, nodes), None
         try:
-            look = (await self._converge(record, timeout_s)).look
+            look = (await self._converge(record, timeout_s, nodes=chosen)).look
         except ClusterError as error:
-            await self._raise_if_up(record, select_nodes(record, nodes), timeout_s, error)
+            await self._raise_if_up(record, chosen, timeout_s, error)
         return await self._inspection.status(cluster, look)
 
     async def destroy(self, cluster: str, *, remove_overlays: bool = False) -> ClusterStatus:
@@ -306,7 +306,7 @@ class Clusters:
             cluster,
             lambda before: record_changes.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
         )
-        look = (await self._converge(record)).look
+        look = (await self._converge(record, nodes=[node])).look
         if restart_after and wait_for_ssh:
             try:
                 await convergence.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, self._progress)
@@ -337,12 +337,14 @@ class Clusters:
             planned = await preview()
             return PlannedChange(await agreed(self._runtime, planned, approval, actor=self._actor), planned.difference)
 
-        return await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event
-        )
+        return await self._act(cluster, decide)
 
-    async def _converge(self, record: ClusterRecord, timeout_s: float = CONVERGE_TIMEOUT_S) -> CarriedOut:
-        return await self._runtime.controller.converge(record, timeout_s=timeout_s, tell=self._progress.event)
+    async def _converge(
+        self, record: ClusterRecord, timeout_s: float = CONVERGE_TIMEOUT_S, *, nodes: Sequence[str] | None = None
+    ) -> CarriedOut:
+        return await self._runtime.controller.converge(
+            record, timeout_s=timeout_s, tell=self._progress.event, nodes=nodes
+        )
 
     async def _answer(self, done: CarriedOut, nodes: list[str], timeout_s: float) -> ClusterStatus:
         """The status of the cluster, once `nodes` are usable; where that took a boot, as it is by then."""
@@ -391,10 +393,3 @@ class Clusters:
 
 def _of_node(status: ClusterStatus, name: str) -> NodeStatus:
     return next(node for node in status.nodes if node.name == name)
-
-
-def _standing_still(record: ClusterRecord, observed: ClusterDocument) -> frozenset[str]:
-    """Nodes that only run again on request: paused, or left off."""
-    stopped = {PowerState.PAUSED, PowerState.BLOCKED}
-    paused = {name for name, of in observed.power.items() if isinstance(of, Power) and of.state in stopped}
-    return nodes_that_ended(record, observed) | nodes_shutting_down(record, observed) | paused

@@ -10,6 +10,7 @@ from typing import Any
 import libvirt
 import pytest
 
+from reconciler.errors import Obstructed
 from reconciler.model.choices import StopMode
 from reconciler.model.faults import Groups, PartitionRequest
 from reconciler.model.record import WantedPower
@@ -77,6 +78,23 @@ async def test_a_machine_that_fails_is_started_again_except_where_the_policy_is_
         await end(node, signal.SIGKILL)
     await something_else(up)
     assert running() == {"n0", "n2"}
+
+
+async def test_nodes_are_started_stopped_and_restarted_beside_one_that_stands_still(up: Session) -> None:
+    await up.clusters.stop(CLUSTER, mode=StopMode.DESTROY, nodes=["n2"])
+    with host_libvirt() as handle:
+        handle.lookupByName(f"{CLUSTER}.n1").suspend()
+    started = await up.clusters.start(CLUSTER, nodes=["n2"], wait_for_ssh=False)
+    states = {node.name: node.domain_state for node in started.nodes}
+    assert states == {"n0": "running", "n1": "paused", "n2": "running"}
+    await up.clusters.restart(CLUSTER, nodes=["n2"], mode=StopMode.DESTROY, wait_for_ssh=False)
+    await up.clusters.crash(CLUSTER, "n0", wait_for_ssh=False)
+    await up.clusters.stop(CLUSTER, mode=StopMode.DESTROY, nodes=["n0", "n2"])
+    assert running() == set()
+    with pytest.raises(Obstructed, match="the guest is paused"):
+        await up.clusters.apply(CLUSTER, start=False)
+    await up.clusters.start(CLUSTER, wait_for_ssh=False)
+    assert running() == {"n0", "n1", "n2"}
 
 
 async def test_single_nodes_are_stopped_started_and_restarted(up: Session) -> None:

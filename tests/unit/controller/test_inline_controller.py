@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -13,10 +14,12 @@ import pytest
 
 from reconciler.act.outcome import Outcome
 from reconciler.controller.amendments import CONTROLLER
-from reconciler.controller.inline_controller import SAME_FAILURES, Controller, as_error
+from reconciler.controller.inline_controller import Controller
 from reconciler.controller.journal import OnEvent, no_observer
 from reconciler.controller.round import Rounds
 from reconciler.controller.round_results import PlannedChange, RoundResult
+from reconciler.controller.unsettled import unsettled_nodes
+from reconciler.controller.wait import SAME_FAILURES, as_error
 from reconciler.error_codes import ErrorCode
 from reconciler.errors import (
     ClusterError,
@@ -86,6 +89,7 @@ def status(
     request: int = 0,
     message: str = "",
     obstacle: Obstacle | None = None,
+    unsettled: frozenset[str] | None = None,
 ) -> RecordStatus:
     obstacles = (obstacle or PASSING.model_copy(update={"message": message}),) if not converged else ()
     return RecordStatus(
@@ -94,6 +98,7 @@ def status(
         converged=converged,
         round_request=request,
         obstacles=obstacles,
+        unsettled=unsettled,
         updated_at=datetime.now(UTC),
     )
 
@@ -143,7 +148,7 @@ async def test_a_simulated_cluster_that_is_as_desired_needs_one_round(
 async def test_simulated_rounds_that_get_on_follow_each_other_without_a_pause(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.controller.inline_controller._LONGEST_DELAY_S", 10 * PATIENCE_S)
+    monkeypatch.setattr("reconciler.controller.wait.LONGEST_DELAY_S", 10 * PATIENCE_S)
     monkeypatch.setattr("reconciler.controller.backoff.FIRST_DELAY_S", 10 * PATIENCE_S)
     controller, rounds = simulated(
         store, tmp_path, lambda n: acted(Suspend(node=f"n{n}", reason="")) if n < 5 else acted()
@@ -237,6 +242,80 @@ async def test_a_simulated_node_that_ignores_its_shutdown_is_named_when_time_is_
     assert len(rounds.starts_s) <= 5
 
 
+BETA = Start(node="beta", paused=False, resume_epoch=0, reason="desired running")
+
+
+@pytest.fixture
+async def two(store: SqliteStore) -> ClusterRecord:
+    return await store.put(running_record("alpha", "beta"), expected_generation=0, actor="test")
+
+
+async def test_what_stands_in_the_way_of_a_node_does_not_end_the_wait_for_another(
+    store: SqliteStore, tmp_path: Path, two: ClusterRecord
+) -> None:
+    """The first round acts on the other node, and that fails; the second one finds it as desired."""
+
+    def round_(number: int) -> RoundResult:
+        failed = OperationFailed("busy", node="beta")
+        return acted(BETA, error=failed, obstacles=(TERMINAL,)) if number == 0 else acted(obstacles=(TERMINAL,))
+
+    controller, rounds = simulated(store, tmp_path, round_)
+    done = await controller.converge(two, timeout_s=PATIENCE_S, nodes=["beta"])
+    assert len(rounds.starts_s) == 2
+    assert done.look is None, "which only a cluster that is as desired has"
+    for nodes in (None, ["alpha"], ["alpha", "beta"]):
+        with pytest.raises(ClusterError, match="not ours"):
+            await controller.converge(two, timeout_s=PATIENCE_S, nodes=nodes)
+
+
+async def test_who_waits_for_a_node_waits_for_the_network_and_for_plans_that_hold_for_all_nodes_or_none(
+    store: SqliteStore, tmp_path: Path, two: ClusterRecord
+) -> None:
+    everywhere = TERMINAL.model_copy(update={"node": None})
+    for result in (
+        acted(obstacles=(everywhere,)),
+        RoundResult(plan=Plan(obstacles=(TERMINAL,), foreign=True)),
+        RoundResult(plan=Plan(obstacles=(TERMINAL,), all_or_nothing=True)),
+    ):
+        controller, _ = simulated(store, tmp_path, lambda _, result=result: result)  # type: ignore[misc]
+        with pytest.raises(ClusterError, match="not ours"):
+            await controller.converge(two, timeout_s=PATIENCE_S, nodes=["beta"])
+
+
+async def test_the_controller_elsewhere_is_waited_for_until_it_left_nothing_to_do_about_the_chosen_nodes(
+    store: SqliteStore, tmp_path: Path, two: ClusterRecord
+) -> None:
+    controller, _ = simulated(store, tmp_path, lambda _: acted())
+    elsewhere = Lease(tmp_path / "controller.lock")
+    assert elsewhere.try_acquire()
+    waiting = asyncio.create_task(controller.converge(two, timeout_s=PATIENCE_S, nodes=["beta"]))
+    said = partial(status, two.cluster_name, two.generation, request=1, obstacle=TERMINAL)
+    for unsettled in (frozenset({"beta"}), frozenset({""})):
+        await store.put_status(said(unsettled=unsettled))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+    await store.put_status(said(unsettled=frozenset({"alpha"})))
+    await asyncio.wait_for(waiting, PATIENCE_S)
+    with pytest.raises(ClusterError, match="not ours"):
+        await controller.converge(two, timeout_s=PATIENCE_S, nodes=["alpha"])
+
+
+async def test_a_client_that_changes_another_node_meanwhile_is_no_conflict(
+    store: SqliteStore, tmp_path: Path, two: ClusterRecord
+) -> None:
+    controller, _ = simulated(store, tmp_path, lambda _: acted())
+    other = two.nodes["alpha"].model_copy(update={"boot_epoch": 7})
+    edited = two.model_copy(update={"nodes": {**two.nodes, "alpha": other}})
+    await store.put(edited, expected_generation=two.generation, actor="another client")
+    await controller.converge(two, timeout_s=PATIENCE_S, nodes=["beta"])
+    with pytest.raises(Conflict, match="another client changed"):
+        await controller.converge(two, timeout_s=PATIENCE_S, nodes=["alpha"])
+
+
+def test_a_plan_that_waits_for_a_node_has_not_settled_it() -> None:
+    assert unsettled_nodes(Plan(actions=(BETA,), waiting=frozenset({"alpha"}))) == {"alpha", "beta"}
+
+
 async def test_a_simulated_plan_that_is_carried_out_again_and_again_is_no_busy_loop(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord
 ) -> None:
@@ -249,7 +328,7 @@ async def test_a_simulated_plan_that_is_carried_out_again_and_again_is_no_busy_l
 async def test_a_record_that_is_changed_during_a_pause_gets_its_simulated_round_at_once(
     store: SqliteStore, tmp_path: Path, record: ClusterRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.controller.inline_controller._LONGEST_DELAY_S", 10 * PATIENCE_S)
+    monkeypatch.setattr("reconciler.controller.wait.LONGEST_DELAY_S", 10 * PATIENCE_S)
     monkeypatch.setattr("reconciler.controller.backoff.FIRST_DELAY_S", 10 * PATIENCE_S)
     controller, rounds = simulated(
         store, tmp_path, lambda n: RoundResult(error=LibvirtUnavailable("away")) if n < 1 else acted()

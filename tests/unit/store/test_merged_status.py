@@ -55,6 +55,14 @@ def test_it_is_done_when_all_are_and_as_old_as_the_oldest_word() -> None:
     assert merged_status(RECORD, {}, {}) is None
 
 
+def test_what_is_unsettled_on_one_host_is_and_unknown_if_one_does_not_say() -> None:
+    one = word("one", converged=False).model_copy(update={"unsettled": frozenset({"alpha"})})
+    two = word("two").model_copy(update={"unsettled": frozenset()})
+    assert merged({"one": one, "two": two}).unsettled == {"alpha"}
+    assert merged({"one": one, "two": word("two")}).unsettled is None
+    assert merged({"one": one}).unsettled is None
+
+
 def test_a_host_that_has_said_nothing_yet_holds_the_answer_back() -> None:
     status = merged({"one": word("one")})
     assert (status.converged, status.observed_generation, status.round_request) == (False, 0, 0)
