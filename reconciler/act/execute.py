@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import structlog
 
 from reconciler.act.clone import clone
+from reconciler.act.console_marks import divide_console
 from reconciler.act.context import ActContext
 from reconciler.act.flatten import flatten_layer
 from reconciler.act.machine_files import require_defined_files, require_disks
@@ -30,6 +31,7 @@ from reconciler.host.disks.original_owner import restore_owner
 from reconciler.host.links.ports import ports_of
 from reconciler.host.nvram import delete_nvram, put_nvram
 from reconciler.host.tunnel import tunnel_driver
+from reconciler.kernel_log.boots import DISKS_REPLACED
 from reconciler.model import names
 from reconciler.model.choices import StopMode
 from reconciler.model.plan import (
@@ -157,6 +159,8 @@ async def _define(action: DefineDomain, context: ActContext) -> None:
         copy = snapshot_nvram_path(record.spec.overlay_dir, context.cluster, based_on, action.node)
         await asyncio.to_thread(put_nvram, copy, nvram, context.cluster, action.node, context.origin)
         context.require_term()
+    if action.other_disks:
+        await asyncio.to_thread(divide_console, action.domain.console, DISKS_REPLACED, context.cluster, action.node)
     await context.libvirt.define_domain(context.cluster, action.node, action.domain, action.carried_out, context.origin)
     if nvram is not None:
         context.require_term()

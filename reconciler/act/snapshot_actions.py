@@ -13,11 +13,11 @@ from pathlib import Path
 
 import structlog
 
+from reconciler.act.console_marks import divide_console
 from reconciler.act.context import ActContext
 from reconciler.act.machine_files import require_files_of
 from reconciler.act.unknown_layers import keep_what_is_written_to, next_layer
 from reconciler.errors import ClusterError, SnapshotFailed
-from reconciler.host.console_log import note_on_console
 from reconciler.host.disks import manifests
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import freeze_layer, mark_resumed
@@ -160,7 +160,7 @@ async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
     cluster, node = context.cluster, action.node
     layer = action.domain.disks[names.ROOT_DISK].path
     carried_out = await context.libvirt.carried_out(cluster, node)
-    await asyncio.to_thread(_divide_console, action.domain.console, cluster, node)
+    await asyncio.to_thread(divide_console, action.domain.console, MEMORY_PUT_BACK, cluster, node)
     await require_files_of(node, action.domain, context)
     context.require_term()
     await context.snapshots.restore(cluster, node, action.memory, action.domain, carried_out)
@@ -169,14 +169,6 @@ async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
     await asyncio.to_thread(mark_resumed, layer, cluster)
     context.checkpoint(f"after mark:{node}")
     context.ssh.drop(cluster, node)
-
-
-def _divide_console(console: Path, cluster: str, node: str) -> None:
-    """Mark on the node's console where its memory was restored: the lines before belong to another past."""
-    try:
-        note_on_console(console, MEMORY_PUT_BACK)
-    except OSError as error:
-        log.warning("console_not_divided", cluster=cluster, node=node, cause=error.strerror)
 
 
 async def _prepare_layers(node: str, domain: Domain, context: ActContext) -> Domain:

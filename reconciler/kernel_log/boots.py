@@ -4,8 +4,8 @@ The clock of a booting kernel starts from zero and stays behind that of the boot
 around it is not a boot: paused CPUs print with the clock at which they stopped, a secondary CPU may print before its
 clock is set, and programs quote old lines. Nor does a kernel begin in the middle of a report.
 
-Where a machine resumed from a snapshot's memory, which happens within a boot, the clock shows nothing; there the
-console has a line written by this program.
+Where a machine resumed from a snapshot's memory, which happens within a boot, the clock shows nothing, and where its
+disks were replaced it may not have booted yet; there the console has a line written by this program.
 """
 
 import re
@@ -33,10 +33,12 @@ _FIRMWARE = re.compile(r"SeaBIOS|iPXE|GNU GRUB|GRUB loading|UEFI|BdsDxe|EFI stub
 
 MEMORY_PUT_BACK = "vmcluster: what follows goes on from the memory of a snapshot"
 """The console line between what a machine printed before and after its memory was restored."""
+DISKS_REPLACED = "vmcluster: what follows boots from other disks: reverted to a snapshot, or created again"
+"""The console line between what a machine printed before and after its disks were replaced."""
 
 
 def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
-    """The lines since the kernel last booted, as far as its clock shows, or since its memory was restored."""
+    """The lines since the kernel last booted, as far as its clock shows, or since its memory or disks were replaced."""
     lines = _of_this_life(lines)
     clock = _Clock()
     for index, line in enumerate(lines):
@@ -48,9 +50,9 @@ def last_boot(lines: Sequence[LogLine]) -> Sequence[LogLine]:
 
 
 def _of_this_life(lines: Sequence[LogLine]) -> Sequence[LogLine]:
-    """The lines without those printed before the memory was restored, which that kernel never printed."""
+    """The lines without those printed before the memory or the disks were replaced, which belong to another past."""
     for index in range(len(lines) - 1, -1, -1):
-        if lines[index].text == MEMORY_PUT_BACK:
+        if lines[index].text in {MEMORY_PUT_BACK, DISKS_REPLACED}:
             return lines[index + 1 :]
     return lines
 

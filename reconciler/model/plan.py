@@ -195,12 +195,16 @@ class DeleteSeed(_Action):
 
 @_action("domains", Stage.DEFINE)
 class DefineDomain(_Action):
-    """Write the persistent definition of a node's domain; for a running machine it takes effect at the next boot."""
+    """Write the persistent definition of a node's domain; for a running machine it takes effect at the next boot.
+
+    `other_disks`: its disks are replaced, and it will boot from them.
+    """
 
     node: str
     domain: Domain
     carried_out: Epochs
     needs_restart: bool = False
+    other_disks: bool = False
 
 
 @_action("domains", Stage.DEFINE)

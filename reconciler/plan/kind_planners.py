@@ -48,6 +48,7 @@ from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
 from reconciler.plan.document_queries import (
     Step,
+    begins_anew,
     changed_fields,
     holds_what_a_node_has_now,
     in_words,
@@ -180,7 +181,9 @@ def plan_domains(desired: ClusterDocument, observed: ClusterDocument) -> Iterato
                 node=node, domain=want, carried_out=carried_out, reason="not defined yet", change=ChangeKind.CREATE
             )
         elif have != want:
-            yield from _redefine(node, have, want, stays_up(desired, observed, node), carried_out)
+            other_disks = begins_anew(desired, observed, node) and not _continues_from_memory(desired, node)
+            up = stays_up(desired, observed, node)
+            yield from _redefine(node, have, want, carried_out, up=up, other_disks=other_disks)
     for node in known_extra(desired.domains, observed.domains):
         yield UndefineDomain(
             node=node, reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.REMOVE
@@ -305,7 +308,9 @@ def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: 
     return Epochs(boot=max(power.boot_epoch, asked_for), resume=power.resume_epoch)
 
 
-def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epochs) -> Iterator[Step]:
+def _redefine(
+    node: str, have: Domain, want: Domain, carried_out: Epochs, *, up: bool, other_disks: bool
+) -> Iterator[Step]:
     changes = changed_fields(have, want)
     added = {target: disk for target, disk in want.disks.items() if target not in have.disks}
     only_adds = changes.keys() == {"disks"} and have.disks.items() <= want.disks.items()
@@ -320,10 +325,16 @@ def _redefine(node: str, have: Domain, want: Domain, up: bool, carried_out: Epoc
         node=node,
         domain=want,
         needs_restart=needs_restart,
+        other_disks=other_disks,
         reason=in_words(changes),
         disruption=Disruption.RESTART if needs_restart else Disruption.NONE,
         carried_out=carried_out,
     )
+
+
+def _continues_from_memory(desired: ClusterDocument, node: str) -> bool:
+    power = desired.power.get(node)
+    return isinstance(power, Power) and power.memory is not None
 
 
 def _cable_is_pulled(desired: ClusterDocument, node: str) -> bool:

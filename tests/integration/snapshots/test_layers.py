@@ -7,6 +7,8 @@ import pytest
 
 from reconciler.errors import ClusterNotFound, RevertFailed, SnapshotExists, SnapshotLost, SnapshotNotFound
 from reconciler.host.cloud_init.seed_driver import read_host_key
+from reconciler.kernel_log.boots import DISKS_REPLACED
+from reconciler.model.names import console_path
 from reconciler.records.approval import Approval
 from tests.integration.bed import Bed, Session, audit, host_libvirt
 
@@ -51,6 +53,15 @@ async def test_a_revert_brings_back_every_byte(film: Session) -> None:
     await film.snapshots.revert(CLUSTER, "one")
     assert_pattern("n0", 1)
     assert (await film.clusters.plan(CLUSTER, start=False)).plan.converged
+
+
+async def test_a_console_has_a_mark_where_disks_were_reverted(film: Session) -> None:
+    await film.snapshots.create(CLUSTER, "one")
+    await film.clusters.start(CLUSTER, wait_for_ssh=False)
+    await film.snapshots.revert(CLUSTER, "one", wait=False)
+    await film.clusters.start(CLUSTER, wait_for_ssh=False)
+    for node in ("n0", "n1"):
+        assert console_path(top_layer(node).parent.parent, CLUSTER, node).read_text().count(DISKS_REPLACED) == 1
 
 
 async def test_a_tree_of_snapshots_is_exact_from_any_to_any(film: Session) -> None:

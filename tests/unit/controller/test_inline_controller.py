@@ -313,7 +313,7 @@ async def test_a_client_that_changes_another_node_meanwhile_is_no_conflict(
 
 
 def test_a_plan_that_waits_for_a_node_has_not_settled_it() -> None:
-    assert unsettled_nodes(Plan(actions=(BETA,), waiting=frozenset({"alpha"}))) == {"alpha", "beta"}
+    assert unsettled_nodes(Plan(actions=(BETA,), waiting=frozenset({"alpha"}))) == frozenset({"alpha", "beta"})
 
 
 async def test_a_simulated_plan_that_is_carried_out_again_and_again_is_no_busy_loop(

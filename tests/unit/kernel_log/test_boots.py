@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.kernel_log.boots import MEMORY_PUT_BACK
+from reconciler.kernel_log.boots import DISKS_REPLACED, MEMORY_PUT_BACK
 from reconciler.kernel_log.console import last_boot, parse_console
 
 
@@ -88,3 +88,9 @@ def test_what_was_said_before_a_memory_was_put_back_has_never_been() -> None:
     assert since_boot(*stamped(5), panic, *stamped(0, 20), MEMORY_PUT_BACK, *stamped(60, 70)) == ["at 60", "at 70"]
     assert since_boot(panic, MEMORY_PUT_BACK) == []
     assert since_boot(panic, MEMORY_PUT_BACK, *stamped(60, 0, 0.5)) == ["at 0", "at 0.5"]
+
+
+def test_what_was_said_before_disks_were_replaced_is_of_another_past_also_before_the_next_boot() -> None:
+    panic = "[   52.000000] Kernel panic - not syncing: undone"
+    assert since_boot(*stamped(5), panic, DISKS_REPLACED) == []
+    assert since_boot(*stamped(90), panic, DISKS_REPLACED, *stamped(0, 1)) == ["at 0", "at 1"]

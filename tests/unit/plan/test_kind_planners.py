@@ -335,6 +335,17 @@ class TestDomains:
         assert action.needs_restart is restarts
         assert action.reason == "the kernel or initrd file of that name was replaced"
 
+    @pytest.mark.parametrize(("memory", "boots"), [(None, True), (Path("/o/memory.s"), False)], ids=["disks", "memory"])
+    def test_one_whose_disks_are_replaced_boots_from_others_unless_it_goes_on_from_a_memory(
+        self, memory: Path | None, boots: bool
+    ) -> None:
+        (target, disk), *_ = DOMAIN.disks.items()
+        before = altered(DOMAIN, disks={**DOMAIN.disks, target: altered(disk, path=Path("/o/other.qcow2"))})
+        want = ClusterDocument(domains={"a": DOMAIN}, power={"a": altered(RUNNING, memory=memory)})
+        (action,) = plan_domains(want, self.have(before))
+        assert isinstance(action, DefineDomain)
+        assert action.other_disks is boots
+
     @pytest.mark.parametrize("have", [OFF, STOPPING], ids=["off", "stopping"])
     def test_one_that_is_off_or_goes_off_is_redefined_without_a_restart(self, have: Power) -> None:
         (action,) = plan_domains(self.want, self.have(altered(DOMAIN, vcpus=2), have))

@@ -58,7 +58,7 @@ def test_it_is_done_when_all_are_and_as_old_as_the_oldest_word() -> None:
 def test_what_is_unsettled_on_one_host_is_and_unknown_if_one_does_not_say() -> None:
     one = word("one", converged=False).model_copy(update={"unsettled": frozenset({"alpha"})})
     two = word("two").model_copy(update={"unsettled": frozenset()})
-    assert merged({"one": one, "two": two}).unsettled == {"alpha"}
+    assert merged({"one": one, "two": two}).unsettled == frozenset({"alpha"})
     assert merged({"one": one, "two": word("two")}).unsettled is None
     assert merged({"one": one}).unsettled is None
 
