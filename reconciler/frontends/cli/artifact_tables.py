@@ -23,12 +23,10 @@ _STYLES = {"failed": "red", "complete": "green", "was complete": "green", "done"
 
 def show_artifacts(artifacts: Sequence[BuildArtifact]) -> None:
     """All artifacts, one line each."""
-    if not artifacts:
-        typer.echo("no artifacts; `vmcluster artifact register TREE` keeps one")
-        return
     print_columns(
         ["ARTIFACT", "REGISTERED", "KERNEL", "MODULES", "PROGRAMS", "SIZE", "BRANCH", "TREE"],
         map(_artifact_row, artifacts),
+        empty="no artifacts; `vmcluster artifact register TREE` keeps one",
     )
 
 

@@ -58,7 +58,8 @@ def show_events(events: Sequence[ClusterEvent]) -> None:
     for event in events:
         repeats.add(event)
     columns = [name for name in _COLUMNS if name != _HOST or any(event.host for event in events)]
-    print_columns(columns, ([_cells(of)[name] for name in columns] for of in repeats.all()))
+    rows = ([_cells(of)[name] for name in columns] for of in repeats.all())
+    print_columns(columns, rows, empty="no events; with `--follow` the next ones are shown as they happen")
 
 
 def event_line(event: ClusterEvent, output: OutputFormat, repeats: Repeats) -> None:

@@ -31,10 +31,12 @@ def show_healed(healed: Healed) -> None:
 
 def show_faults(faults: Sequence[NetFaultInfo]) -> None:
     """All desired faults of a cluster, one line each."""
-    if not faults:
-        typer.echo("no faults; inject one with `vmcluster fault partition` or `vmcluster fault impair`")
-        return
-    print_columns(["FAULT", "NAME", "HITS", "DOES", "APPLIED", "UNTIL"], map(_fault_row, faults), _STYLES)
+    print_columns(
+        ["FAULT", "NAME", "HITS", "DOES", "APPLIED", "UNTIL"],
+        map(_fault_row, faults),
+        _STYLES,
+        empty="no faults; inject one with `vmcluster fault partition` or `vmcluster fault impair`",
+    )
 
 
 def show_explanation(explanation: LinkExplanation) -> None:
@@ -49,6 +51,7 @@ def show_verification(verification: FaultVerification) -> None:
         ["FROM", "TO", "VERDICT", "EXPECTED", "ARRIVED", "RTT", "BECAUSE"],
         map(_verdict_row, verification.links),
         _VERDICT_STYLES,
+        empty="no links: that takes two nodes",
     )
 
 

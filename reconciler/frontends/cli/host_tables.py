@@ -13,13 +13,11 @@ _STYLES = {"Ready": "green", "Ready,Cordoned": "yellow", "Lost": "red", "Lost,Co
 
 def show_hosts(hosts: Sequence[HostInfo]) -> None:
     """All hosts, one line each."""
-    if not hosts:
-        typer.echo("no host has reported yet; run `vmcluster watch` on every host")
-        return
     print_columns(
         ["HOST", "STATUS", "ADDRESS", "NODES", "VCPUS", "MEMORY", "DISK FREE", "KVM", "LABELS"],
         map(_row, hosts),
         _STYLES,
+        empty="no host has reported yet; run `vmcluster watch` on every host",
     )
 
 

@@ -14,7 +14,11 @@ from reconciler.model.transfer import TransferResult
 
 def show_jobs(jobs: Sequence[Job]) -> None:
     """Jobs, one line each."""
-    print_columns(["JOB", "STATE", "EXIT", "STARTED", "BYTES", "COMMAND"], map(_job_row, jobs))
+    print_columns(
+        ["JOB", "STATE", "EXIT", "STARTED", "BYTES", "COMMAND"],
+        map(_job_row, jobs),
+        empty="no jobs; start one with `vmcluster job start CLUSTER NODE -- COMMAND`",
+    )
 
 
 def show_job(job: Job) -> None:

@@ -17,10 +17,12 @@ _BYTES_PER_UNIT = 1024
 
 def show_snapshots(snapshots: Sequence[SnapshotInfo]) -> None:
     """All snapshots of a cluster, one line each."""
-    if not snapshots:
-        typer.echo("no snapshots; take one with `vmcluster snapshot create CLUSTER NAME`")
-        return
-    print_columns(["SNAPSHOT", "TAKEN", "MEMORY", "SIZE", "PAUSE"], map(_snapshot_row, snapshots), _STYLES)
+    print_columns(
+        ["SNAPSHOT", "TAKEN", "MEMORY", "SIZE", "PAUSE"],
+        map(_snapshot_row, snapshots),
+        _STYLES,
+        empty="no snapshots; take one with `vmcluster snapshot create CLUSTER NAME`",
+    )
 
 
 def show_snapshot(info: SnapshotInfo) -> None:

@@ -21,8 +21,10 @@ STATE_STYLES = {"running": "green", "crashed": "red", "paused": "yellow", "True"
 _SHOWN_CHANGES = 6
 
 
-def print_columns(headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] = {}) -> None:
-    """Print rows below headers; a cell whose text is a key of `styles` gets that style."""
+def print_columns(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] = {}, *, empty: str = ""
+) -> None:
+    """Print rows below headers, or `empty` without any; a cell whose text is a key of `styles` gets that style."""
     people = sys.stdout.isatty()
     text = StringIO()  # not standard output: Rich exits the process by itself when the reader of its file is gone
     console = Console(
@@ -36,6 +38,9 @@ def print_columns(headers: Sequence[str], rows: Iterable[Sequence[str]], styles:
         table.add_column(header, overflow="fold")
     for row in rows:
         table.add_row(*(Text(one_line(cell), styles.get(cell, "")) for cell in row))
+    if empty and not table.rows:
+        _line(empty)
+        return
     console.print(table)
     for line in text.getvalue().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
@@ -63,13 +68,11 @@ def show_node(node: NodeStatus) -> None:
 
 def show_clusters(clusters: Sequence[ClusterSummary]) -> None:
     """All clusters, one line each."""
-    if not clusters:
-        _line("no clusters; create one with `vmcluster apply TOPOLOGY`")
-        return
     print_columns(
         ["CLUSTER", "NODES", "WANTED", "READY", "GENERATION"],
         ([c.cluster_name, str(c.node_count), _wanted(c), _ready(c.conditions), str(c.generation)] for c in clusters),
         STATE_STYLES,
+        empty="no clusters; create one with `vmcluster apply TOPOLOGY`",
     )
 
 
@@ -89,6 +92,7 @@ def show_history(entries: Sequence[Change]) -> None:
     print_columns(
         ["GENERATION", "AT", "BY", "CHANGE"],
         ([str(e.generation), utc_time(e.at), e.actor, _first(e.changes)] for e in entries),
+        empty="no changes",
     )
 
 

@@ -74,6 +74,7 @@ def show_templates(found: "list[TemplateInfo]") -> None:
             )
             for of in found
         ],
+        empty="no templates; one is made for nodes with `start: clone` in their topology",
     )
 
 

@@ -12,7 +12,8 @@ from reconciler.usecases.validation import Validation
 
 def show_topologies(found: Sequence[TopologySummary]) -> None:
     """The topologies that have a name, each with its first problem."""
-    print_columns(["NAME", "PROBLEM"], [(of.name, of.problem) for of in found])
+    rows = [(of.name, of.problem) for of in found]
+    print_columns(["NAME", "PROBLEM"], rows, empty="no topologies: they are the files `NAME.yaml` in `topology_dir`")
 
 
 def show_topology(found: TopologyFile) -> None:

@@ -33,3 +33,10 @@ def test_a_table_takes_the_type_that_it_is_chosen_by(name: str) -> None:
     (parameter,) = inspect.signature(table_of(f"Other | {name}", of)).parameters.values()
     taken = re.sub(r"'|[\w.]+\.", "", inspect.formatannotation(parameter.annotation))
     assert taken.replace("Sequence", "list").replace("Mapping", "dict") == name
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name.startswith("list[")])
+def test_where_there_is_nothing_a_table_says_so_in_words(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    table_of(name, list)([])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("no ")
