@@ -56,8 +56,7 @@ class Mode:
 
     def asks_before(self, tool: Tool) -> bool:
         """Whether the user has to confirm each call of a tool."""
-        destructive = tool.annotations is None or tool.annotations.destructive_hint is not False
-        return self.confirm is Confirmation.DESTRUCTIVE and destructive
+        return self.confirm is Confirmation.DESTRUCTIVE and bool(tool.annotations and tool.annotations.destructive_hint)
 
     def in_words(self) -> str:
         """What an agent needs to know of it; empty for the mode without limits."""

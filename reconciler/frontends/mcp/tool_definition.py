@@ -6,7 +6,8 @@ from typing import Any
 
 from mcp_types import ToolAnnotations
 
-LOOKS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+LOOKS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+"""The other two hints have a meaning for tools that change something only (schema.ts of the protocol)."""
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 TAKES_AWAY = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 INTERRUPTS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)

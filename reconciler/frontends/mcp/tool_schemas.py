@@ -1,5 +1,8 @@
 """The schemas of the tools as clients list them: short, because a model reads the whole list. Pure.
 
+What holds for every tool is not repeated for each: an answer has success, result and error, as the instructions say,
+and an argument that a tool does not have is refused with the names of those it has.
+
 JSON Schema cannot share definitions between tools, and in full the list would be four times as long: most of it is the
 same models and the same error codes, once for each tool. So a tool's answer has the names and types of those fields of
 its result that are always there, if it is one of the contract, and only its title where that comes again. The full
@@ -54,7 +57,6 @@ def parameter_schema(full: Schema) -> Schema:
         "type": "object",
         "properties": {name: _short_parameter(of) for name, of in full["properties"].items()},
         **{key: full[key] for key in ("required", "$defs") if key in full},
-        "additionalProperties": False,
     }
 
 
@@ -95,7 +97,6 @@ class _Shortener:
         return {
             "type": "object",
             "properties": {"success": {"type": "boolean"}, "result": result, "error": _ANYTHING},
-            "required": ["success", "result", "error"],
         }
 
     def _short(self, schema: Schema, levels: int) -> Schema:

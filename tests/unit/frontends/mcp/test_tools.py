@@ -136,9 +136,8 @@ async def test_a_tool_has_the_parameters_and_defaults_of_the_contract(name: str,
     assert required == {key for key, default in CONTRACT[name].items() if default is ...}
 
 
-async def test_every_parameter_is_described_and_others_are_refused_by_the_schema(tools: dict[str, Any]) -> None:
+async def test_every_parameter_is_described(tools: dict[str, Any]) -> None:
     for tool in tools.values():
-        assert tool.input_schema["additionalProperties"] is False
         assert all(parameter["description"] for parameter in tool.input_schema["properties"].values()), tool.name
 
 
@@ -151,7 +150,6 @@ async def test_every_parameter_of_time_says_its_unit(tools: dict[str, Any]) -> N
 async def test_every_tool_has_the_envelope_as_its_output_schema(tools: dict[str, Any]) -> None:
     for tool in tools.values():
         assert set(tool.output_schema["properties"]) == {"success", "result", "error"}
-        assert set(tool.output_schema["required"]) == {"success", "result", "error"}
 
 
 async def test_output_schemas_carry_no_words_of_which_the_list_of_tools_would_grow(tools: dict[str, Any]) -> None:
@@ -165,8 +163,9 @@ async def test_annotations_say_what_a_tool_may_do_to_the_world(tools: dict[str, 
         assert tool.title, name
         assert tool.description, name
         assert hints.read_only_hint is (name in READ_ONLY), name
-        assert hints.destructive_hint is (name not in HARMLESS), name
-        assert hints.idempotent_hint is (name in REPEATABLE), name
+        changes = name not in READ_ONLY
+        assert hints.destructive_hint is ((name not in HARMLESS) if changes else None), name
+        assert hints.idempotent_hint is ((name in REPEATABLE) if changes else None), name
         assert hints.open_world_hint is name.startswith(("node_exec", "node_push", "job_start")), name
 
 
