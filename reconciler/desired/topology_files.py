@@ -116,12 +116,21 @@ def _not_found(text: str, settings: Settings) -> TopologyNotFound:
     message = f"there is no topology {shown(text)!r} in {settings.topology_dir}"
     if text.endswith(SUFFIXES):
         message = f"there is no file {shown(text)} here, and no topology of that name in {settings.topology_dir}"
+    if _is_a_file(text):
+        return TopologyNotFound(message, hint=f"the file {shown(text)} here is meant by ./{shown(text)}")
     here = _close_to(text, Path())
     if here:
         return TopologyNotFound(message, hint=f"did you mean {here}, a file here?")
     return TopologyNotFound(
         message, hint=_held(text, settings, "; put a file NAME.yaml there, or give the path of a file")
     )
+
+
+def _is_a_file(name: str) -> bool:
+    try:
+        return Path(name).exists() and not Path(name).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def _no_such_name(name: str, settings: Settings) -> TopologyNotFound:
