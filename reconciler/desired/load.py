@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from reconciler.desired.allowed_paths import topologies_of, within_reach
 from reconciler.desired.host_checks import check_host
 from reconciler.desired.host_files import find_host_files
+from reconciler.desired.qemu_access import check_qemu_access
 from reconciler.desired.resolve import resolve_topology
 from reconciler.desired.topology_checks import check_modes, check_topology
 from reconciler.desired.topology_files import find_named, find_topology, was_sent
@@ -99,8 +100,9 @@ def load_spec(
     values, out_of_reach = within_reach(loaded.values, _reach_of(topology, reach, settings), settings)
     host_files = find_host_files(values, settings, uses)
     of_host = check_host(values, seen) if seen is not None else ()
+    closed = check_qemu_access(values, seen.qemu) if seen is not None and seen.qemu is not None else ()
     impossible_here = (*_impossible_faults(loaded.topology, impossible), *_placed_elsewhere(loaded.topology, settings))
-    found = [*out_of_reach, *host_files.findings, *of_host, *impossible_here]
+    found = [*out_of_reach, *host_files.findings, *of_host, *closed, *impossible_here]
     _refuse(name, loaded.problems(found))
     assert loaded.topology is not None, "a topology without a value has problems"
     return loaded.topology.cluster_name, resolve_topology(loaded.topology, host_files, settings)

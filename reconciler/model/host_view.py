@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from reconciler.model.account import Account
 from reconciler.model.file_use import FileUse
 
 
@@ -40,7 +41,7 @@ class HostView:
     """One look at a host; None means not known.
 
     `offers` are by `virt_type`; `kvm_usable` decides what `auto` means; `memory_mb` is RAM and swap together.
-    `files` are those of libvirt's machines.
+    `files` are those of libvirt's machines. `qemu` is the account that opens the files of new ones.
     """
 
     offers: Mapping[str, Offer]
@@ -50,6 +51,7 @@ class HostView:
     kvm_usable: bool | None = None
     memory_mb: int | None = None
     files: tuple[FileUse, ...] = ()
+    qemu: Account | None = None
 
     @property
     def taken(self) -> Iterable[IPv4Network]:

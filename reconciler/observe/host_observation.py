@@ -2,7 +2,7 @@
 
 from reconciler.concurrency import together
 from reconciler.host.libvirt.libvirt_driver import Libvirt
-from reconciler.host.libvirt.offers import networks_of, offers_of
+from reconciler.host.libvirt.offers import networks_of, offers_of, qemu_account_of
 from reconciler.host.memory import observe_memory_mb
 from reconciler.host.routes import observe_routes
 from reconciler.model.host_view import HostView
@@ -13,10 +13,12 @@ async def observe_host(libvirt: Libvirt) -> HostView:
 
     Raises `LibvirtUnavailable`; `HostCapabilityMissing` or `HostCommandFailed` if `ip` fails.
     """
-    offers, networks, files, (routes, interfaces) = await together(
+    offers, networks, qemu, files, (routes, interfaces) = await together(
         libvirt.connection.ask(offers_of),
         libvirt.connection.ask(networks_of),
+        libvirt.connection.ask(qemu_account_of),
         libvirt.file_uses(),
         observe_routes(),
     )
-    return HostView(offers, networks, routes, interfaces, memory_mb=observe_memory_mb(), files=files)
+    memory_mb = observe_memory_mb()
+    return HostView(offers, networks, routes, interfaces, memory_mb=memory_mb, files=files, qemu=qemu)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from reconciler.files.exposure import exposure_of
 from reconciler.files.ownership import ATTRIBUTE
-from reconciler.host.virt_type.kvm_access import Account, qemu_account
+from reconciler.host.file_access import closed_directory
+from reconciler.host.virt_type.kvm_access import qemu_account
+from reconciler.model.account import Account
 from reconciler.model.examination import CheckResult, failed, ok, warning
 
 _ENOUGH_BYTES = 5 * 1024**3
 _TOO_LITTLE_BYTES = 512 * 1024**2
-_ACCESS_LIST = "system.posix_acl_access"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +118,13 @@ def _closed_to(account: Account | None, place: RequiredDirectory) -> CheckResult
     """QEMU opens disks by their path: its user must be able to enter each directory above them."""
     if account is None or not place.for_machines:
         return None
-    real = place.path.resolve()
-    closed = next((path for path in (*reversed(real.parents), real) if not _may_pass(account, path)), None)
-    if closed is None:
+    if (closed := closed_directory(account, place.path)) is None:
         return None
     return warning(
         _name(place),
         f"QEMU's user {account.name} cannot enter {closed}, so no machine can open its disk",
         f"`chmod o+x {closed}`, or choose a directory outside of it",
     )
-
-
-def _may_pass(account: Account, directory: Path) -> bool:
-    found = directory.stat()
-    if account.uid == 0 or _has_access_list(directory):
-        return True  # an access control list may admit it, and its author knows that
-    if account.uid == found.st_uid:
-        return bool(found.st_mode & stat.S_IXUSR)
-    return bool(found.st_mode & (stat.S_IXGRP if found.st_gid in account.gids else stat.S_IXOTH))
-
-
-def _has_access_list(directory: Path) -> bool:
-    return _ACCESS_LIST in os.listxattr(directory)
 
 
 def _name(place: RequiredDirectory) -> str:

@@ -1,5 +1,6 @@
 """What libvirt offers to machines, and which networks of any owner it has."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv4Network
 from typing import Any
@@ -8,11 +9,14 @@ import libvirt
 
 from reconciler.host.libvirt.mark import parse_network_mark
 from reconciler.host.libvirt.xml import parse_element
+from reconciler.host.virt_type.kvm_access import account_of
+from reconciler.model.account import Account
 from reconciler.model.host_view import KnownNetwork, Offer
 from reconciler.model.topology import VirtType
 
 _MACHINE, _ARCHITECTURE = "q35", "x86_64"
 _MAX_VCPUS_WITHOUT_IOMMU = 255  # libvirt 9.0: more "require extended interrupt mode enabled on the iommu device"
+_USER_AND_GROUP = re.compile(r"\+(\d+):\+(\d+)")
 _WORDS = {"host-passthrough": "host", "maximum": "maximum"}
 """libvirt's name for each mode of `cpu`."""
 
@@ -29,6 +33,12 @@ def offers_of(handle: Any) -> dict[str, Offer]:
             continue
         found[virt_type.value] = parse_offer(xml, emulated=virt_type is VirtType.QEMU)
     return found
+
+
+def qemu_account_of(handle: Any) -> Account | None:
+    """The account that libvirt runs QEMU as; None if it is libvirt's own, or cannot be determined."""
+    user = parse_qemu_user(handle.getCapabilities())
+    return None if user is None else account_of(*user)
 
 
 def networks_of(handle: Any) -> tuple[KnownNetwork, ...]:
@@ -55,6 +65,13 @@ def parse_offer(xml: str, *, emulated: bool) -> Offer:
         },
         has_uefi="efi" in [value.text for value in root.findall("os/enum[@name='firmware']/value")],
     )
+
+
+def parse_qemu_user(xml: str) -> tuple[str, str] | None:
+    """Parse the numbers of QEMU's user and group, from libvirt.org/formatcaps.html; None if libvirt sets neither."""
+    label = parse_element(xml).findtext("host/secmodel[model='dac']/baselabel", "")
+    found = _USER_AND_GROUP.fullmatch(label)
+    return None if found is None else (found[1], found[2])
 
 
 def parse_known_network(xml: str, *, active: bool) -> KnownNetwork:

@@ -8,21 +8,14 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.model.account import Account
+
 KVM_DEVICE = Path("/dev/kvm")
 QEMU_CONF = Path("/etc/libvirt/qemu.conf")
 
 _PACKAGED_USERS = ("libvirt-qemu", "qemu")  # Debian and Ubuntu; Fedora, SUSE and Arch
 _SETTING = re.compile(r'^\s*(user|group)\s*=\s*"([^"]*)"', re.MULTILINE)
 _READ_WRITE = 0o6
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A user with all groups of its processes."""
-
-    name: str
-    uid: int
-    gids: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +76,7 @@ def qemu_account(conf: Path = QEMU_CONF) -> Account | None:
     """
     settings = parse_qemu_conf(_read(conf))
     for name in filter(None, (settings.get("user"), *_PACKAGED_USERS)):
-        account = _account(name, settings.get("group"))
+        account = account_of(name, settings.get("group"))
         if account is not None:
             return account
     return None
@@ -94,14 +87,8 @@ def parse_qemu_conf(text: str) -> dict[str, str]:
     return {key: value.removeprefix("+") for key, value in _SETTING.findall(text)}
 
 
-def _read(conf: Path) -> str:
-    try:
-        return conf.read_text()
-    except OSError:  # only root may read it on many hosts; the packaged users are then the best guess
-        return ""
-
-
-def _account(name: str, group: str | None) -> Account | None:
+def account_of(name: str, group: str | None) -> Account | None:
+    """The account of a user, with one more group, each given by its name or number; None if there is none."""
     try:
         user = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
         gids = set(os.getgrouplist(user.pw_name, user.pw_gid))
@@ -110,3 +97,10 @@ def _account(name: str, group: str | None) -> Account | None:
     except KeyError:
         return None
     return Account(user.pw_name, user.pw_uid, frozenset(gids))
+
+
+def _read(conf: Path) -> str:
+    try:
+        return conf.read_text()
+    except OSError:  # only root may read it on many hosts; the packaged users are then the best guess
+        return ""

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.desired.load import load_spec
 from reconciler.error_codes import ErrorCode
-from reconciler.errors import Conflict, HostCapabilityMissing, TopologyInvalid
+from reconciler.errors import Conflict, HostCapabilityMissing, ImageNotFound, TopologyInvalid
 from reconciler.model.host_view import HostView, KnownNetwork, Offer, Route
 
 from .conftest import TOPOLOGY
@@ -34,7 +34,7 @@ def refusal(host: Path, text: str, seen: HostView) -> str:
     path.write_text(text)
     try:
         load_spec(path, settings_in(host), seen=seen)
-    except (TopologyInvalid, Conflict, HostCapabilityMissing) as error:
+    except (TopologyInvalid, Conflict, HostCapabilityMissing, ImageNotFound) as error:
         return str(error).replace(f"{path}:", "")
     return ""
 

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.host.checks import required_directories
 from reconciler.host.checks.required_directories import RequiredDirectory, check_image, check_places, check_ssh_key
-from reconciler.host.virt_type.kvm_access import Account
+from reconciler.model.account import Account
 from reconciler.model.examination import CheckOutcome
 
 

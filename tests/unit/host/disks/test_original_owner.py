@@ -11,7 +11,7 @@ import pytest
 from reconciler.host.disks import original_owner
 from reconciler.host.disks.layers import LayerDriver, begin_flattening, observe_layers
 from reconciler.host.disks.original_owner import reowned_file, restore_owner
-from reconciler.host.virt_type.kvm_access import Account
+from reconciler.model.account import Account
 from reconciler.model.document import Layer, ReownedFile
 from reconciler.model.names import layer_path
 

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from reconciler.host.libvirt.mark import NetworkMark, network_mark_element
-from reconciler.host.libvirt.offers import parse_known_network, parse_offer
+from reconciler.host.libvirt.offers import parse_known_network, parse_offer, parse_qemu_user
 from reconciler.host.libvirt.xml import element_text
 from reconciler.model.host_view import KnownNetwork, Offer
 
@@ -47,3 +47,17 @@ def test_a_network_is_told_with_all_its_addresses_and_whose_it_is() -> None:
     assert parse_known_network(xml, active=True) == KnownNetwork("net", "virbr5", subnets, "lab", active=True)
     bridged = "<network><name>br</name><forward mode='bridge'/><bridge name='br0'/></network>"
     assert parse_known_network(bridged, active=False) == KnownNetwork("br", "br0", (), None, active=False)
+
+
+@pytest.mark.parametrize(
+    ("model", "label", "user"),
+    [
+        ("dac", "<baselabel type='kvm'>+64055:+108</baselabel><baselabel type='qemu'>+64055:+108</baselabel>", True),
+        ("dac", "", False),
+        ("apparmor", "<baselabel type='kvm'>+64055:+108</baselabel>", False),
+    ],
+)
+def test_the_user_of_qemu_is_in_the_label_that_files_get(model: str, label: str, user: bool) -> None:
+    none = "<secmodel><model>none</model><doi>0</doi></secmodel>"
+    xml = f"<capabilities><host>{none}<secmodel><model>{model}</model>{label}</secmodel></host></capabilities>"
+    assert parse_qemu_user(xml) == (("64055", "108") if user else None)

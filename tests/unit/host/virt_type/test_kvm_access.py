@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.host.virt_type.kvm_access import (
-    Account,
     DeviceRights,
     kvm_access_problem,
     may_open,
     parse_qemu_conf,
     qemu_account,
 )
+from reconciler.model.account import Account
 
 QEMU = Account("libvirt-qemu", 64055, frozenset({107, 64055}))
 
