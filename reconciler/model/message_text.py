@@ -17,5 +17,13 @@ MessageText = Annotated[str, NamesCalls()]
 """Text written by this program, for a front end to spell; never what only a user, a guest or a program said."""
 
 STORED_MESSAGE_LIMIT = 4096
-StoredMessage = Annotated[MessageText, AfterValidator(lambda text: shortened(text, STORED_MESSAGE_LIMIT))]
+
+
+def _storable(text: str) -> str:
+    """The text without lone surrogates, which stand for bytes of file names that are not UTF-8, and no JSON holds."""
+    escaped = text if text.isascii() else text.encode(errors="backslashreplace").decode()
+    return shortened(escaped, STORED_MESSAGE_LIMIT)
+
+
+StoredMessage = Annotated[MessageText, AfterValidator(_storable)]
 """Text that is stored, and may quote what a guest or another program said; a long text keeps both its ends."""
