@@ -53,9 +53,12 @@ def next_step(tool: str, arguments: Arguments, answer: Mapping[str, Any], offere
 
 def _step(tool: str, arguments: Arguments, answer: Mapping[str, Any]) -> str:
     known = {**arguments, "cluster_name": _cluster(arguments, answer.get("result"))}
+    if "topology_name" in known:
+        known["topology"] = known["topology_name"]
     if error := answer.get("error"):
         named = {**known, "node": error["node"], "node_name": known.get("node_name") or error["node"]}
-        return _filled(_AFTER_ERRORS.get(ErrorCode(error["code"]), _CORRECT), named)
+        asking = error["code"] == ErrorCode.APPROVAL_REQUIRED and _before_asking(tool, known)
+        return _filled(asking or _AFTER_ERRORS.get(ErrorCode(error["code"]), _CORRECT), named)
     step = _AFTER.get(tool, _EVERYTHING_READS)
     return _filled(step if isinstance(step, str) else step(answer["result"], known), known)
 
@@ -84,7 +87,7 @@ def _after_status(result: Any, known: Arguments) -> str:
     of = {state: [node for node in nodes if node["domain_state"] == state] for state in ("crashed", "paused")}
     if of["crashed"]:
         return f"dmesg_collect({{cluster_name}}), then {_reboot(of['crashed'][0]['name'])}"
-    if any(condition["status"] != "True" for node in nodes for condition in node.get("conditions") or ()):
+    if any(condition["status"] == "False" for node in nodes for condition in node.get("conditions") or ()):
         return "dmesg_collect({cluster_name})" if not of["paused"] else "cluster_start({cluster_name})"
     reachable = [node["name"] for node in nodes if node["ssh_reachable"]]
     if of["paused"] or not reachable:
@@ -106,12 +109,24 @@ def _after_destroy(result: Any, known: Arguments) -> str:
     return "cluster_define(topology_name=…) uses the kept disks again" if result.get("disks_kept") else "cluster_list()"
 
 
+def _topology(known: Arguments) -> str:
+    """The argument for the topology of a call; text is not repeated."""
+    return "topology_yaml=…" if known.get("topology_yaml") else "{topology}"
+
+
+def _before_asking(tool: str, known: Arguments) -> str:
+    """What shows the costs that the user is asked to approve."""
+    if tool in {"cluster_apply", "cluster_define"}:
+        return f"cluster_plan({_topology(known)}) shows what to ask your user"
+    return "cluster_rollback_plan({cluster_name}) shows what to ask your user" if tool == "cluster_rollback" else ""
+
+
 def _after_plan(result: Any, known: Arguments) -> str:
     if result["converged"]:
         return "nothing to do"
     if result["blocked"] and not result.get("approvals"):
         return "remove the obstacles first"
-    tool = "cluster_rollback({cluster_name}" if "topology" not in known else "cluster_apply({topology}"
+    tool = "cluster_rollback({cluster_name}" if "topology" not in known else f"cluster_apply({_topology(known)}"
     agreed = "".join(f", {name}=true" for name in result.get("approvals") or ())
     asked = " once your user agrees" if agreed else ""
     return f"{tool}{agreed}, plan_hash={json.dumps(result['plan_hash'])}){asked}"
@@ -161,6 +176,10 @@ def _after_snapshots(result: Any, known: Arguments) -> str:
     return "snapshot_create({cluster_name}, snapshot_name=…, include_memory=true)"
 
 
+def _after_snapshot_tree(result: Any, known: Arguments) -> str:
+    return _after_snapshots(result["snapshots"], known)
+
+
 def _after_kernel_logs(result: Any, known: Arguments) -> str:
     if dead := [node for node, of in result.items() if of["panic_detected"]]:
         return _reboot(dead[0])
@@ -202,6 +221,14 @@ def _after_faults(result: Any, known: Arguments) -> str:
     return "net_heal_all({cluster_name}) ends them" if result else _WHEN_FAULTS_ENDED
 
 
+def _after_verification(result: Any, known: Arguments) -> str:
+    wrong = next((of for of in result["links"] if of["verdict"] == "mismatch"), None)
+    if wrong is None:
+        return "net_heal_all({cluster_name}) ends the faults, if there are any"
+    names = ", ".join(f"{end}={json.dumps(wrong[end])}" for end in ("sender", "receiver"))
+    return f"fault_explain({{cluster_name}}, {names})"
+
+
 def _after_doctor(result: Any, known: Arguments) -> str:
     failed = any(check["verdict"] == "failed" for check in result["checks"])
     return "tell your user what the failed checks say" if failed else "topology_list()"
@@ -233,14 +260,14 @@ _AFTER: dict[str, str | Callable[[Any, Arguments], str]] = {
     "job_status": _after_jobs,
     "snapshot_create": "snapshot_revert({cluster_name}, {snapshot_name}) takes the nodes back here",
     "snapshot_list": _after_snapshots,
-    "snapshot_tree": "snapshot_revert({cluster_name}, snapshot_name=…)",
+    "snapshot_tree": _after_snapshot_tree,
     "snapshot_delete": "snapshot_list({cluster_name})",
     "net_partition": _after_fault,
     "net_impair": _after_fault,
     "net_fault_list": _after_faults,
     "net_heal": "net_fault_list({cluster_name})",
     "fault_explain": "fault_verify({cluster_name})",
-    "fault_verify": "net_heal_all({cluster_name}) ends the faults",
+    "fault_verify": _after_verification,
     "node_push": "node_exec_all({cluster_name}, command=…)",
     "dmesg_mark": "dmesg_collect({cluster_name}, since_marker=…) after the test",
     "dmesg_collect": _after_kernel_logs,

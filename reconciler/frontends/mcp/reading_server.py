@@ -24,6 +24,7 @@ from mcp_types import (
     UnsubscribeRequestParams,
 )
 
+from reconciler.error_codes import ErrorCode
 from reconciler.frontends.mcp.backend import Backend, look
 from reconciler.frontends.mcp.prompts import PROMPTS, prompt_text
 from reconciler.frontends.mcp.resources import (
@@ -35,6 +36,8 @@ from reconciler.frontends.mcp.resources import (
     templates,
 )
 from reconciler.frontends.mcp.subscriptions import stream_changes, subscribe, unsubscribe
+
+_NOT_THERE = frozenset({ErrorCode.CLUSTER_NOT_FOUND, ErrorCode.NODE_NOT_FOUND, ErrorCode.TOPOLOGY_NOT_FOUND})
 
 
 class ReadingServer(MCPServer[Backend]):
@@ -70,7 +73,8 @@ class ReadingServer(MCPServer[Backend]):
         backend = context.request_context.lifespan_context
         answer = await look(backend, f"read:{reader.tool}", lambda use: reader.read(use, names))
         if answer.error is not None:
-            raise ResourceError(f"{answer.error.code}: {answer.error.message}")
+            kind = ResourceNotFoundError if answer.error.code in _NOT_THERE else ResourceError
+            raise kind(f"{answer.error.code}: {answer.error.message}")
         return [ReadResourceContents(content=await content_of(answer), mime_type=reader.mime_type)]
 
     async def list_prompts(self) -> list[Prompt]:

@@ -67,3 +67,51 @@ def test_after_a_status_comes_what_its_nodes_need(nodes: list[tuple[str, bool]],
     said = [{"name": f"n{i}", "domain_state": of, "ssh_reachable": up} for i, (of, up) in enumerate(nodes)]
     result = {"cluster_name": "lab", "nodes": said}
     assert next_step("cluster_status", {}, {"result": result, "error": None}) == step
+
+
+def said(tool: str, result: Any, **arguments: Any) -> str:
+    return next_step(tool, {"cluster_name": "lab", **arguments}, {"result": result, "error": None})
+
+
+def test_nodes_that_accept_no_login_are_waited_for_though_nobody_knows_how_their_kernels_are() -> None:
+    unknown = [{"type": "KernelHealthy", "status": "Unknown"}]
+    node = {"name": "n0", "domain_state": "running", "ssh_reachable": False, "conditions": unknown}
+    assert said("cluster_status", {"nodes": [node]}) == 'cluster_start(cluster_name="lab")'
+    sick = {**node, "conditions": [{"type": "KernelHealthy", "status": "False"}]}
+    assert said("cluster_status", {"nodes": [sick]}) == 'dmesg_collect(cluster_name="lab")'
+
+
+def test_a_tree_without_snapshots_is_followed_by_taking_one() -> None:
+    assert said("snapshot_tree", {"snapshots": []}).startswith('snapshot_create(cluster_name="lab"')
+    assert said("snapshot_tree", {"snapshots": [{"snapshot_name": "s"}]}).endswith('snapshot_name="s")')
+
+
+def test_a_link_that_is_not_as_its_faults_say_is_explained_next() -> None:
+    link = {"sender": "a", "receiver": "b", "verdict": "confirmed"}
+    assert said("fault_verify", {"links": [link]}).startswith("net_heal_all(")
+    wrong = {**link, "verdict": "mismatch"}
+    assert said("fault_verify", {"links": [link, wrong]}) == (
+        'fault_explain(cluster_name="lab", sender="a", receiver="b")'
+    )
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "step"),
+    [
+        ("cluster_apply", {"topology": "lab"}, 'cluster_plan(topology="lab")'),
+        ("cluster_define", {"topology_name": "lab"}, 'cluster_plan(topology="lab")'),
+        ("cluster_apply", {"topology": None, "topology_yaml": "a: b"}, "cluster_plan(topology_yaml=…)"),
+        ("cluster_rollback", {}, 'cluster_rollback_plan(cluster_name="lab")'),
+        ("cluster_stop", {}, "ask your user"),
+    ],
+)
+def test_before_a_user_is_asked_the_plan_shows_what_it_costs(tool: str, arguments: dict[str, Any], step: str) -> None:
+    error = {"code": "APPROVAL_REQUIRED", "message": "", "node": None, "recoverable": True}
+    found = next_step(tool, {"cluster_name": "lab", **arguments}, {"result": None, "error": error})
+    assert found.removesuffix(" shows what to ask your user") == step
+
+
+def test_a_plan_of_a_topology_as_text_is_applied_as_text() -> None:
+    plan = {"converged": False, "blocked": False, "plan_hash": "0a"}
+    arguments = {"topology": None, "topology_yaml": "a: {b: c}"}
+    assert said("cluster_plan", plan, **arguments) == 'cluster_apply(topology_yaml=…, plan_hash="0a")'

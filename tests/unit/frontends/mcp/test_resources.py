@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from mcp import Client
-from mcp_types import ResourceTemplateReference, TextContent, TextResourceContents
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, ResourceTemplateReference, TextContent, TextResourceContents
 
 from reconciler.frontends.mcp.cluster_server import ClusterServer
 from reconciler.frontends.mcp.mode import Mode
@@ -37,8 +38,9 @@ async def test_what_a_tool_answers_can_be_read(configuration: dict[str, str], mo
             ("vmcluster://clusters/lab/console/{node}", "NODE_NOT_FOUND"),
             ("file:///etc/passwd", "Unknown resource"),
         ):
-            with pytest.raises(Exception, match=why):
+            with pytest.raises(MCPError, match=why) as raised:
                 await client.read_resource(uri)
+            assert raised.value.error.code == (INTERNAL_ERROR if "UNAVAILABLE" in why else INVALID_PARAMS)
 
 
 async def test_names_are_completed(configuration: dict[str, str]) -> None:
