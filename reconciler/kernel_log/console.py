@@ -33,6 +33,7 @@ _PRIORITY_BYTES = 7
 _SOME_CALLER = re.compile(rb"(?:\A|\n)(?:<[0-9]{1,5}>)?\[[ ]{0,8}[TC][0-9]{1,10}[ ]{0,8}\] ")
 _PROMPT = re.compile(rb"[\w.-]{1,64} login: (?=.)", re.DOTALL)
 _RETURNED = re.compile(rb"\r(?<!\r\r)\r*+(?=\[[ 0-9])")
+_EMPTY_LINES = re.compile(rb"\n\s*\n")
 _ORDINARY = re.compile(
     r"(?P<before>[^\n\r\[<]*+)"
     + (_PRIORITY + _TIMED).decode()
@@ -134,7 +135,8 @@ def _block_start(output: bytes, end: int) -> int:
     return max(furthest, output.rfind(b"\n", furthest, wanted) + 1)
 
 
-def _parse_block(block: bytes, style: Style) -> list[LogLine]:
+def _parse_block(output: bytes, style: Style) -> list[LogLine]:
+    block = _EMPTY_LINES.sub(b"\n", output)  # they count towards no limit, so a log may hold millions
     match style:
         case Style.TIMED:
             return _timed(block)

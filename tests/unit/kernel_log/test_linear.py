@@ -116,6 +116,8 @@ def test_a_line_that_nearly_announces_something_costs_no_more_than_its_length(ne
 
 
 DEAR = {
+    "empty lines": b"\n",
+    "empty lines of two characters": b"\r\n",
     "tasks": b"INFO: task \n",
     "tasks whose names have lines": b"INFO: task a\nb:1 blocked for more than 1 seconds\n",
     "bugs": STAMP + b"BUG: a\n",
