@@ -13,11 +13,10 @@ from pathlib import Path
 import structlog
 
 from reconciler.errors import ClusterError, Conflict, ImageUnderWay, OperationFailed, error_to_answer
-from reconciler.files.roots import IMAGE_DIR
 from reconciler.model import names
 from reconciler.model.event import Cause, ClusterEvent, EventKind
 from reconciler.model.host import HostRecord
-from reconciler.model.names import ROOT_DISK, parse_layer_name
+from reconciler.model.names import IMAGE_DIR, ROOT_DISK, parse_layer_name
 from reconciler.model.record import ClusterRecord, ImageFile
 from reconciler.observe.host_report import (
     digest_of_image,

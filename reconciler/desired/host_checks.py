@@ -15,10 +15,16 @@ _OTHER_WORDS = {"host-passthrough": "host", "host-model": "host", "max": "maximu
 
 
 def check_host(values: TopologyValues, seen: HostView) -> Iterator[Finding]:
-    """Everything in the topology that this host does not support, or that conflicts with others' resources."""
+    """Everything in the topology that this host does not support, or that conflicts with others' resources.
+
+    Where there are other hosts, what a machine needs is left to its placement; an unknown CPU model is refused at once.
+    """
     for machine in values.machines:
-        yield from _check_machine(machine, seen)
-        yield from _check_memory(machine, seen)
+        if seen.others:
+            yield from _check_cpu_name(machine, seen)
+        else:
+            yield from _check_machine(machine, seen)
+            yield from _check_memory(machine, seen)
     yield from _check_names(values, seen)
     yield from _check_subnet(values, seen)
 
@@ -38,6 +44,11 @@ def _check_machine(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]
     if machine.cpu is not None and (trouble := _cpu_trouble(machine.cpu.value, offers)):
         yield Finding(machine.cpu.location, trouble)
     yield from _check_firmware(machine, offers)
+
+
+def _check_cpu_name(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]:
+    if machine.cpu is not None and seen.offers and not _is_known(machine.cpu.value, seen.offers):
+        yield Finding(machine.cpu.location, _unknown_cpu(machine.cpu.value, seen.offers))
 
 
 def _check_memory(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]:
@@ -66,12 +77,20 @@ def _offers(virt_type: VirtType, seen: HostView) -> Mapping[str, Offer]:
 def _cpu_trouble(cpu: str, offers: Mapping[str, Offer]) -> str | None:
     if any(offer.cpus.get(cpu, False) for offer in offers.values()):
         return None
-    known = sorted({name for offer in offers.values() for name, works in offer.cpus.items() if works})
-    if not any(cpu in offer.cpus for offer in offers.values()):
-        return f"{cpu} is not a CPU model that libvirt knows ({_another(cpu, known)})"
+    if not _is_known(cpu, offers):
+        return _unknown_cpu(cpu, offers)
     if VirtType.QEMU in offers:
         return f"{cpu} needs KVM, and this node is emulated (write `maximum`, or remove `cpu`)"
     return f"this host's processor cannot provide {cpu} (remove `cpu`, or write `virt_type: qemu`)"
+
+
+def _is_known(cpu: str, offers: Mapping[str, Offer]) -> bool:
+    return any(cpu in offer.cpus for offer in offers.values())
+
+
+def _unknown_cpu(cpu: str, offers: Mapping[str, Offer]) -> str:
+    known = sorted({name for offer in offers.values() for name, works in offer.cpus.items() if works})
+    return f"{cpu} is not a CPU model that libvirt knows ({_another(cpu, known)})"
 
 
 def _another(cpu: str, known: list[str]) -> str:

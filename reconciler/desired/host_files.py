@@ -1,7 +1,8 @@
 """What a topology needs of the host: images, kernels, keys and disks, which are read and never changed."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from reconciler.desired.boot_files import why_not_booted
@@ -14,7 +15,7 @@ from reconciler.errors import ImageNotFound
 from reconciler.files.ownership import OwnerMark, copied_mark, read_mark
 from reconciler.host.disks.cut_off import is_cut_off
 from reconciler.host.disks.files_in_use import FilesInUse, mark_behind
-from reconciler.host.disks.image_file import image_identity, read_image_facts
+from reconciler.host.disks.image_file import GONE, image_identity, read_image_facts
 from reconciler.host.disks.layers import is_shared
 from reconciler.host.disks.partitions import may_boot_by_uefi
 from reconciler.host.disks.qcow2 import ImageFacts
@@ -29,15 +30,24 @@ from reconciler.source.problems import Finding, Location
 _UNPACK = "unpack it, and use the image that it contains"
 
 
-def find_host_files(values: TopologyValues, settings: Settings, uses: Iterable[FileUse] = ()) -> FoundFiles:
+_NO_HOSTS: Mapping[str, frozenset[Path]] = {}
+
+
+def find_host_files(
+    values: TopologyValues,
+    settings: Settings,
+    uses: Iterable[FileUse] = (),
+    others: Mapping[str, frozenset[Path]] = _NO_HOSTS,
+) -> FoundFiles:
     """Look at every file that the topology names, given its known uses.
 
-    Blocking; reads headers, tables and marks only.
+    Blocking; reads headers, tables and marks only. `others` are the other hosts of the store, with their images.
     """
     host_files = FoundFiles()
     in_use = FilesInUse(uses)
     for image in values.images:
-        host_files.findings.extend(_look_at_image(image, host_files.images, in_use))
+        where = sorted(host for host, images in others.items() if image.value in images)
+        host_files.findings.extend(_look_at_image(image, host_files.images, in_use, where))
     host_files.findings.extend(_look_at_root_disks(values, host_files.images))
     host_files.findings.extend(_look_at_uefi_images(values, host_files.images))
     host_files.findings.extend(_look_at_clones(values, host_files.images))
@@ -78,10 +88,17 @@ def _look_at_clones(values: TopologyValues, images: dict[Path, ImageFile]) -> It
             yield Finding(node.location, f"{message} (write `boot`, or use an image of `vmcluster image build`)")
 
 
-def _look_at_image(located: LocatedValue[Path], images: dict[Path, ImageFile], in_use: FilesInUse) -> Iterator[Finding]:
+def _look_at_image(
+    located: LocatedValue[Path], images: dict[Path, ImageFile], in_use: FilesInUse, elsewhere: Sequence[str]
+) -> Iterator[Finding]:
     if located.value in images:
         return
     facts, trouble = _image_facts(located.value, _why_not_booted, in_use.format_of(located.value))
+    if facts is None and elsewhere and _is_missing(located.value):
+        has = f"{', '.join(elsewhere)} {'has' if len(elsewhere) == 1 else 'have'}"
+        trouble = (
+            f"{located.value} is not on this host; {has} it (run this there, or copy it from there to the same path)"
+        )
     if facts is None:
         yield Finding(located.location, trouble, ErrorCode.IMAGE_NOT_FOUND)
     else:
@@ -92,6 +109,12 @@ def _look_at_image(located: LocatedValue[Path], images: dict[Path, ImageFile], i
             identity=image_identity(located.value),
             waits=waits_for_identity(located.value),
         )
+
+
+def _is_missing(path: Path) -> bool:
+    with suppress(OSError):  # it may be there, and cannot be looked at
+        return image_identity(path) == GONE
+    return False
 
 
 def _image_facts(

@@ -98,7 +98,7 @@ def load_spec(
     """
     name, loaded = _load(topology, settings)
     values, out_of_reach = within_reach(loaded.values, _reach_of(topology, reach, settings), settings)
-    host_files = find_host_files(values, settings, uses)
+    host_files = find_host_files(values, settings, uses, seen.others if seen is not None else {})
     of_host = check_host(values, seen) if seen is not None else ()
     closed = check_qemu_access(values, seen.qemu) if seen is not None and seen.qemu is not None else ()
     impossible_here = (*_impossible_faults(loaded.topology, impossible), *_placed_elsewhere(loaded.topology, settings))

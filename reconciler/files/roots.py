@@ -15,9 +15,8 @@ from pathlib import Path
 
 from reconciler.errors import InvalidArgument
 
-IMAGE_DIR = Path("/var/lib/vmcluster/images")
 DISK_DIR = Path("/var/lib/vmcluster/disks")
-"""Where guest images and extra disks are kept, unless a caller names another place."""
+"""Where extra disks are kept, unless a caller names another place."""
 
 _LOOK = os.O_PATH | os.O_CLOEXEC
 _LINKS_FOLLOWED = 40

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.files.atomic import fsync_path
-from reconciler.files.roots import IMAGE_DIR
 from reconciler.image import recipe as making
 from reconciler.image.apt_sources import guest_sources, kept_acquire_options
 from reconciler.image.boot_sector import render_boot_area
@@ -30,6 +29,7 @@ from reconciler.image.published import (
     require_files,
 )
 from reconciler.image.recipe import Recipe
+from reconciler.model.names import IMAGE_DIR
 from reconciler.process import run
 from reconciler.programs import find_program, proxies
 

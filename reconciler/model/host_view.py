@@ -1,8 +1,9 @@
 """What a topology is checked against on a host besides files: libvirt's capabilities and the existing networks."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+from pathlib import Path
 
 from reconciler.model.account import Account
 from reconciler.model.file_use import FileUse
@@ -41,7 +42,8 @@ class HostView:
     """One look at a host; None means not known.
 
     `offers` are by `virt_type`; `kvm_usable` decides what `auto` means; `memory_mb` is RAM and swap together.
-    `files` are those of libvirt's machines. `qemu` is the account that opens the files of new ones.
+    `files` are those of libvirt's machines. `qemu` is the account that opens the files of new ones. `others` are the
+    hosts besides this one that nodes may be placed on, with the images that they have.
     """
 
     offers: Mapping[str, Offer]
@@ -52,6 +54,7 @@ class HostView:
     memory_mb: int | None = None
     files: tuple[FileUse, ...] = ()
     qemu: Account | None = None
+    others: Mapping[str, frozenset[Path]] = field(default_factory=dict)
 
     @property
     def taken(self) -> Iterable[IPv4Network]:

@@ -17,6 +17,9 @@ INTERFACE_NAME_MAX_LENGTH = 15  # IFNAMSIZ - 1, linux/if.h
 
 ROOT_DISK = "vda"
 
+IMAGE_DIR = Path("/var/lib/vmcluster/images")
+"""Where guest images are kept unless a caller names another place, and the only place to which hosts fetch them."""
+
 ALL_NODES = "all"
 """Stands for every node in a list of node names."""
 

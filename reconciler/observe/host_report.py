@@ -9,13 +9,13 @@ from pathlib import Path
 import reconciler
 from reconciler.concurrency import together
 from reconciler.errors import ClusterError
-from reconciler.files.roots import IMAGE_DIR
 from reconciler.files.space import free_bytes
 from reconciler.host.disks.image_digests import ImageDigests
 from reconciler.host.features import NETEM, NFT_BRIDGE, VXLAN, Feature, FeatureUntried, complaint_about
 from reconciler.host.memory import observe_memory_mb
 from reconciler.host.virt_type import KvmVerdict, probe_kvm
 from reconciler.model.host import HostImage, HostReport
+from reconciler.model.names import IMAGE_DIR
 from reconciler.settings import Settings
 
 FEATURES = (NETEM, NFT_BRIDGE, VXLAN)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping, Set
 
 from reconciler.model.host import HostRecord, HostUse
-from reconciler.model.record import NodeSpec
+from reconciler.model.names import IMAGE_DIR
+from reconciler.model.record import ImageFile, NodeSpec
 from reconciler.model.topology import VirtType
 
 VCPUS_PER_PROCESSOR = 8
@@ -63,10 +64,19 @@ def _image_troubles(node: NodeSpec, host: HostRecord, offered: Set[str]) -> Iter
         return
     there = next((of for of in host.images if of.path == image.path), None)
     if there is None:
-        if not host.image_key or image.digest not in offered:
-            yield f"it has no image {image.path} ({_short(image.digest)})"
+        if why := _why_not_fetched(image, host, offered):
+            yield f"it has no image {image.path} ({_short(image.digest)}), {why}"
     elif there.digest != image.digest:
         yield f"its {image.path} has different content ({_short(there.digest)}, not {_short(image.digest)})"
+
+
+def _why_not_fetched(image: ImageFile, host: HostRecord, offered: Set[str]) -> str:
+    """Why a host cannot get an image from another; empty if it can."""
+    if image.path.parent != IMAGE_DIR:
+        return f"and fetches only those directly in {IMAGE_DIR}"
+    if not host.image_key:
+        return "and fetches none (its `host_address` or `host_image_port` is not set)"
+    return "" if image.digest in offered else "and no host that is alive serves it"
 
 
 def _short(digest: str) -> str:

@@ -1,6 +1,6 @@
 """Chooses a host for each node of a cluster, once: a node that is placed stays where it is. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.errors import PlacementRefused
@@ -8,6 +8,9 @@ from reconciler.model.host import HostRecord, HostUse
 from reconciler.model.placement import PlacementPolicy, PlacementStrategy
 from reconciler.model.record import ClusterRecord, NodeSpec
 from reconciler.placement.fitness import lacks_image, obstacles
+
+_TOLD = 3
+"""So many hosts that cannot take a node are named, and so many reasons told, where another host can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ def place(nodes: Mapping[str, NodeSpec], policy: PlacementPolicy, now: Situation
             refusals.append(found)
     if refusals:
         raise PlacementRefused(
-            "\n".join(refusals), hint="`host_list` shows the hosts; change `placement`, `host` or the size of the nodes"
+            "\n".join(refusals),
+            hint="`host_list` shows the hosts; change `placement`, `host` or the size of the nodes, or copy an image "
+            "that a host lacks there, to the same path",
         )
     return {name: chosen[name] for name in nodes}
 
@@ -108,7 +113,7 @@ def _choose(
         told = "; ".join(f"{host}: {', '.join(reasons)}" for host, reasons in against.items())
         return f"node {name} fits on no host: {told or 'there are none'}"
     best = min(fitting, key=lambda host: _rank(host, policy, now.hosts[host], uses, neighbours))
-    return Placement(best, _reason(name, node, best, policy, now, len(fitting)))
+    return Placement(best, _reason(name, node, best, policy, now, against))
 
 
 def _apart(hosts: Mapping[str, HostRecord], host: str, neighbours: Mapping[str, str]) -> list[str]:
@@ -132,12 +137,20 @@ def _rank(
     return sign * siblings, -sign * left_mb, host
 
 
-def _reason(name: str, node: NodeSpec, host: str, policy: PlacementPolicy, now: Situation, fitting: int) -> str:
+def _reason(
+    name: str,
+    node: NodeSpec,
+    host: str,
+    policy: PlacementPolicy,
+    now: Situation,
+    against: Mapping[str, Sequence[str]],
+) -> str:
     present = now.present.get(name, "")
     if node.host:
         why = "the topology names it"
     else:
-        among = f"{fitting} of {len(now.hosts)} hosts can take it"
+        among = f"{_fitting(against)} of {len(now.hosts)} hosts can take it"
+        among = f"{among}{_others({of: against[of] for of in against if _has_labels(now.hosts[of], policy.labels)})}"
         word = "packed on few hosts" if policy.strategy is PlacementStrategy.PACK else "spread over the hosts"
         labels = ", ".join(f"{key}={value}" for key, value in policy.labels.items())
         why = f"{word}{f' with {labels}' if labels else ''}; {among}"
@@ -147,3 +160,27 @@ def _reason(name: str, node: NodeSpec, host: str, policy: PlacementPolicy, now: 
         return why
     state = "its disks stay there" if present in now.hosts else "that host was forgotten with its disks"
     return f"{why}; it was on {present}: {state}, and it starts with new ones"
+
+
+def _fitting(against: Mapping[str, Sequence[str]]) -> int:
+    return sum(not reasons for reasons in against.values())
+
+
+def _has_labels(host: HostRecord, labels: Mapping[str, str]) -> bool:
+    return labels.items() <= host.labels.items()
+
+
+def _named(hosts: Sequence[str]) -> str:
+    more = f" and {len(hosts) - _TOLD} more" if len(hosts) > _TOLD else ""
+    return f"{', '.join(hosts[:_TOLD])}{more}"
+
+
+def _others(against: Mapping[str, Sequence[str]]) -> str:
+    """Why other hosts cannot take a node; of many reasons, the first few."""
+    whose: dict[str, list[str]] = {}
+    for host, reasons in against.items():
+        if reasons:
+            whose.setdefault(", ".join(reasons), []).append(host)
+    told = [f"{_named(hosts)}: {reasons}" for reasons, hosts in whose.items()]
+    more = [f"and {len(told) - _TOLD} more reasons"] if len(told) > _TOLD else []
+    return f" ({'; '.join([*told[:_TOLD], *more])})" if told else ""

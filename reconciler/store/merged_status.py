@@ -1,6 +1,7 @@
 """What the hosts of a cluster say of their parts, as one status. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 
@@ -43,11 +44,11 @@ def merged_status(
     silent = [host for host in hosts if host not in words and host not in lost]
     converged = not silent and all(of.converged for of in alive.values())
     done = converged and all(of.observed_generation >= record.generation for of in alive.values())
-    losses = {host: _loss(host, lost[host], nodes.get(host, []), last=done) for host in hosts if host in lost}
-    losses |= {host: _forgotten(host, nodes[host], last=done) for host in nodes if host in forgotten}
+    losses = {host: _loss(host, lost[host], nodes.get(host, [])) for host in hosts if host in lost}
+    losses |= {host: _forgotten(host, nodes[host]) for host in nodes if host in forgotten}
     now = max(of.updated_at for of in words.values())
     unseen = {host: _unseen(NOT_OBSERVED, f"{host} has not looked yet", now) for host in silent}
-    unseen |= {host: _unseen(LOST, of.message, lost[host] or now) for host, of in losses.items()}
+    unseen |= {host: _unseen(LOST, of.what, lost[host] or now, of.remedy) for host, of in losses.items()}
     heard = [*(alive or words).values()]
     unsettled = [of.unsettled for of in alive.values() if of.unsettled is not None]
     made = [words[host].snapshots_made for host in nodes if host in words]
@@ -58,7 +59,10 @@ def merged_status(
         settled_generation=0 if silent or losses else min(of.settled_generation for of in heard),
         round_request=0 if silent else min(of.round_request for of in heard),
         conditions=tuple(_conditions({host: of.conditions for host, of in alive.items()} | unseen)),
-        obstacles=(*_each_once(of.obstacles for of in alive.values()), *losses.values()),
+        obstacles=(
+            *_each_once(of.obstacles for of in alive.values()),
+            *(of.obstacle(last=done) for of in losses.values()),
+        ),
         failures=_each_once(of.failures for of in alive.values()),
         snapshots_made=frozenset.intersection(*made) if made else frozenset(),
         faults=tuple(merged_faults([of.faults for of in alive.values()], whole=len(alive) == len(hosts))),
@@ -99,14 +103,21 @@ def nodes_by_host(record: ClusterRecord, home: str = "") -> dict[str, list[str]]
     return found
 
 
-def _loss(host: str, since: datetime | None, nodes: list[str], *, last: bool) -> Obstacle:
-    """`last`: everything else is done, so that nothing is left to wait for."""
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """What is lost with a host, and what helps."""
+
+    what: str
+    remedy: str
+
+    def obstacle(self, *, last: bool) -> Obstacle:
+        """`last`: everything else is done, so that nothing is left to wait for."""
+        return Obstacle(code=ErrorCode.HOST_LOST, message=f"{self.what}; {self.remedy}", terminal=last)
+
+
+def _loss(host: str, since: datetime | None, nodes: list[str]) -> _Loss:
     whose = f"its nodes ({', '.join(nodes)}) are unknown" if nodes else "what it still has of the cluster is unknown"
-    return Obstacle(
-        code=ErrorCode.HOST_LOST,
-        message=f"{silence_told(host, since)}: {whose}; {remedy_for_lost(host)}",
-        terminal=last,
-    )
+    return _Loss(f"{silence_told(host, since)}: {whose}", remedy_for_lost(host))
 
 
 def silence_told(host: str, since: datetime | None) -> str:
@@ -120,19 +131,20 @@ def remedy_for_lost(host: str) -> str:
     return f"start `vmcluster watch` there, or, if it is gone for good, forget it with `vmcluster host forget {host}`"
 
 
-def _forgotten(host: str, nodes: list[str], *, last: bool) -> Obstacle:
-    return Obstacle(
-        code=ErrorCode.HOST_LOST,
-        message=f"host {host} was forgotten, and nodes {', '.join(nodes)} with it; "
+def _forgotten(host: str, nodes: list[str]) -> _Loss:
+    return _Loss(
+        f"host {host} was forgotten, and nodes {', '.join(nodes)} with it",
         "`cluster_apply(allow_data_loss=true)` places them on other hosts, with new disks",
-        terminal=last,
     )
 
 
-def _unseen(reason: str, message: str, since: datetime) -> tuple[Condition, ...]:
+def _unseen(reason: str, message: str, since: datetime, remedy: str = "") -> tuple[Condition, ...]:
+    """What is unknown of a host; the remedy is told once."""
+    told = dict.fromkeys(_ALWAYS, message) | ({ConditionType.READY: f"{message}; {remedy}"} if remedy else {})
     unknown = ConditionStatus.UNKNOWN
     return tuple(
-        Condition(type=kind, status=unknown, reason=reason, message=message, last_transition=since) for kind in _ALWAYS
+        Condition(type=kind, status=unknown, reason=reason, message=of, last_transition=since)
+        for kind, of in told.items()
     )
 
 
@@ -154,7 +166,8 @@ def _worst(kind: ConditionType, parts: Mapping[str, Condition]) -> Condition:
     told: dict[str, list[str]] = {}
     for host, of in worst.items():
         told.setdefault(of.message, []).append(host)
-    messages = [_of_hosts(of, hosts, whole=len(hosts) == len(parts)) for of, hosts in told.items() if of]
+    says_whose = bool(unknown)  # what is said of a lost host has its name
+    messages = [_of_hosts(of, hosts, whole=says_whose or len(hosts) == len(parts)) for of, hosts in told.items() if of]
     times = [of.last_transition for of in worst.values()]
     return first.model_copy(
         update={

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 
 from reconciler.concurrency import together
 from reconciler.errors import ClusterError
-from reconciler.files.roots import DISK_DIR, IMAGE_DIR
+from reconciler.files.roots import DISK_DIR
 from reconciler.host import checks
 from reconciler.host.checks import RequiredDirectory
 from reconciler.model.examination import CheckResult, Examination, Repair, failed, ok, warning
 from reconciler.model.host import HostRecord
+from reconciler.model.names import IMAGE_DIR
 from reconciler.runtime import open_store
 from reconciler.settings import Settings
 from reconciler.usecases.images import DEFAULT_TARGET

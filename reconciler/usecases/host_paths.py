@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import InvalidArgument, OperationFailed, StoreUnavailable
-from reconciler.files.roots import DISK_DIR, IMAGE_DIR, Opened, PlaceToMake, Reach, Roots, opened, place_at, real_root
+from reconciler.files.roots import DISK_DIR, Opened, PlaceToMake, Reach, Roots, opened, place_at, real_root
+from reconciler.model.names import IMAGE_DIR
 from reconciler.store.state_dir import ensure_state_dir
 
 if TYPE_CHECKING:  # importing it would slow down the start of the server

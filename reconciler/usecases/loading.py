@@ -55,10 +55,14 @@ async def _recorded_place(runtime: Runtime, cluster: str) -> Path | None:
 async def _look_at_host(runtime: Runtime) -> HostView | None:
     """None if libvirt is unavailable: problems of the file itself can still be reported."""
     try:
-        return await observe_host(runtime.libvirt)
+        seen = await observe_host(runtime.libvirt)
     except LibvirtUnavailable as error:
         log.info("host_not_looked_at", cause=str(error))
         return None
+    hosts = (await runtime.store.hosts()).values()
+    others = {of.name: of for of in hosts if of.alive and of.name != runtime.settings.own_host}
+    images = {name: frozenset(image.path for image in of.images) for name, of in others.items()}
+    return replace(seen, others=images)
 
 
 async def _verdict_on_cpus(runtime: Runtime, spec: ClusterSpec) -> bool | None:

@@ -1,14 +1,14 @@
 """Places the nodes of a topology on the hosts that share the store."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from reconciler.errors import PlacementRefused
-from reconciler.files.roots import IMAGE_DIR
 from reconciler.model.choices import StopMode
 from reconciler.model.host import HostImage, HostRecord, HostReport
+from reconciler.model.names import IMAGE_DIR
 from reconciler.model.record import ClusterRecord, ClusterSpec
 from reconciler.observe.host_report import digest_of_image
 from reconciler.placement.place import Placement, Situation, place, uses_by_host
@@ -17,6 +17,7 @@ from reconciler.records.preview import Preview
 from reconciler.records.record_changes import power_cycled
 from reconciler.records.stored_records import readable_records
 from reconciler.runtime import Runtime
+from reconciler.store.merged_status import remedy_for_lost, silence_told
 
 
 async def placed(
@@ -138,6 +139,17 @@ async def with_other_hosts(runtime: Runtime, preview: Preview, placements: Mappi
     here, home = runtime.settings.own_host, await runtime.store.home_host()
     unapproved = await runtime.looks.parts.unapproved_elsewhere(preview.after.cluster_name)
     away = elsewhere(preview.before, preview.after, placements, here, home, unapproved)
+    lost = _lost_hosts(await runtime.store.hosts(), placements)
+    difference = replace(preview.difference, warnings=(*preview.difference.warnings, *lost))
     restarting = frozenset(away.restarts)
     after = power_cycled(preview.after, restarting, StopMode.SHUTDOWN) if restarting else preview.after
-    return replace(preview, after=after, elsewhere=away)
+    return replace(preview, after=after, elsewhere=away, difference=difference)
+
+
+def _lost_hosts(hosts: Mapping[str, HostRecord], placements: Mapping[str, Placement]) -> Iterator[str]:
+    """What is said of hosts that will not do their part now."""
+    for name, host in hosts.items():
+        nodes = [node for node, of in placements.items() if of.host == name]
+        if nodes and not host.alive:
+            told = f"nothing is planned for its nodes ({', '.join(nodes)}) until it is back"
+            yield f"{silence_told(name, host.lost_since)}: {told}; {remedy_for_lost(name)}"

@@ -159,6 +159,8 @@ async def test_a_lost_host_makes_its_nodes_unknown_and_nothing_else(hosts: Hosts
     for told in (beta.message, beta.ssh_error and beta.ssh_error.message):
         assert re.search(r"host two has not answered since 20\S+Z; start `vmcluster watch` there, or, if", told or "")
         assert "no machine" not in (told or "")
+    (warning,) = (await hosts["one"].verbs.plan("lab")).difference.warnings
+    assert re.match(r"host two has not .*: nothing is planned for its nodes \(beta\) until it is back; start", warning)
     assert hosts["two"].nodes() == {"beta"}
     await hosts["two"].start()
 

@@ -96,6 +96,34 @@ def test_one_machine_alone_has_no_more_memory_than_the_host(
         assert refusal(host, text, seen) == (said if is_refused else "")
 
 
+@pytest.mark.parametrize(
+    ("node", "said"),
+    [
+        ("memory_mb: 900000", ""),
+        ("memory_mb: 512, virt_type: kvm", ""),
+        ("memory_mb: 512, cpu: host", ""),
+        ("memory_mb: 512, firmware: uefi", ""),
+        ("memory_mb: 512, cpu: Z80", "Z80 is not a CPU model that libvirt knows"),
+    ],
+)
+def test_what_another_host_may_have_is_not_refused_for_this_one(host: Path, node: str, said: str) -> None:
+    text = TOPOLOGY.replace("memory_mb: 512", node)
+    seen = replace(SEEN, offers={"qemu": EMULATED}, memory_mb=24000)
+    found = refusal(host, text, replace(seen, others={"other": frozenset()}))
+    assert said in found if said else not found
+    assert refusal(host, text, seen), "where there is only this one"
+
+
+def test_an_image_that_only_another_host_has_is_said_to_be_there(host: Path) -> None:
+    image = host / "base.qcow2"
+    seen = replace(SEEN, others={"b": frozenset({image}), "c": frozenset()})
+    assert refusal(host, TOPOLOGY, seen) == ""
+    image.unlink()
+    said = "base.qcow2 is not on this host; b has it (run this there, or copy it from there to the same path)"
+    assert said in refusal(host, TOPOLOGY, seen)
+    assert "cannot read the disk image" in refusal(host, TOPOLOGY, SEEN)
+
+
 def test_machines_may_have_more_memory_together_than_the_host(host: Path) -> None:
     second = "  - {name: b, vcpus: 1, memory_mb: 512, ip: 10.7.0.11}\n"
     assert refusal(host, TOPOLOGY + second, replace(SEEN, memory_mb=600)) == ""

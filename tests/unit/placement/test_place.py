@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import PlacementRefused
 from reconciler.model.host import HostImage, HostRecord, HostUse
+from reconciler.model.names import IMAGE_DIR
 from reconciler.model.placement import PlacementPolicy, PlacementStrategy
 from reconciler.model.record import BYTES_PER_GB, NodeSpec
 from reconciler.model.topology import VirtType
@@ -20,7 +21,7 @@ from tests.unit.store.samples import sample_record
 
 NODE = sample_record().spec.nodes["alpha"]
 SPREAD, PACK = PlacementPolicy(), PlacementPolicy(strategy=PlacementStrategy.PACK)
-IMAGE = HostImage(path=NODE.base_image.path, digest="sha256:aaaa", size_bytes=1)
+IMAGE = HostImage(path=IMAGE_DIR / "base.qcow2", digest="sha256:aaaa", size_bytes=1)
 
 
 def host(name: str, **changes: Any) -> HostRecord:
@@ -78,6 +79,15 @@ def test_labels_choose_hosts() -> None:
     assert placed["n0"].reason == "spread over the hosts with rack=r2; 1 of 3 hosts can take it"
 
 
+def test_the_plan_says_why_hosts_with_the_labels_are_left_out() -> None:
+    policy = PlacementPolicy(labels={"rack": "r1"})
+    there = {name: host(name, labels={"rack": "r1"}, cordoned=name != "e") for name in "abcde"}
+    placed = place(nodes(1), policy, Situation({**there, "f": host("f")}))
+    assert placed["n0"].reason == (
+        "spread over the hosts with rack=r1; 1 of 6 hosts can take it (a, b, c and 1 more: it is cordoned)"
+    )
+
+
 @pytest.mark.parametrize(
     ("changes", "node", "said"),
     [
@@ -114,7 +124,7 @@ def test_every_host_and_every_node_is_in_the_refusal() -> None:
 
 
 def test_an_image_is_meant_by_its_content() -> None:
-    image = NODE.base_image.model_copy(update={"digest": "sha256:aaaa"})
+    image = NODE.base_image.model_copy(update={"path": IMAGE.path, "digest": "sha256:aaaa"})
     other = IMAGE.model_copy(update={"digest": "sha256:bbbb"})
     elsewhere = IMAGE.model_copy(update={"path": Path("/elsewhere.qcow2")})
     there = {"a": host("a", images=(other,)), "b": host("b", images=(elsewhere,)), "c": host("c", images=(IMAGE,))}
@@ -123,8 +133,14 @@ def test_an_image_is_meant_by_its_content() -> None:
     with pytest.raises(PlacementRefused) as refused:
         place(nodes(1, base_image=image), SPREAD, Situation(there))
     assert f"a: its {image.path} has different content (sha256:bbbb, not sha256:aaaa)" in refused.value.message
-    assert f"b: it has no image {image.path} (sha256:aaaa)" in refused.value.message
+    lacks = f"b: it has no image {image.path} (sha256:aaaa), and"
+    assert f"{lacks} fetches none (its `host_address`" in refused.value.message
     there["b"] = host("b", images=(elsewhere,), image_key="ssh-ed25519 AAAA")
+    with pytest.raises(PlacementRefused, match="and no host that is alive serves it"):
+        place(nodes(1, base_image=image), SPREAD, Situation(there))
+    apart = image.model_copy(update={"path": Path("/srv/base.qcow2")})
+    with pytest.raises(PlacementRefused, match=f"b: .*and fetches only those directly in {IMAGE_DIR}"):
+        place(nodes(1, base_image=apart), SPREAD, Situation(there, offered=frozenset({"sha256:aaaa"})))
     placed = place(nodes(1, base_image=image), SPREAD, Situation(there, offered=frozenset({"sha256:aaaa"})))
     assert placed["n0"].host == "b"
     assert placed["n0"].reason.endswith(f"; it fetches {image.path} first")

@@ -105,6 +105,9 @@ def test_a_lost_host_is_named_with_its_nodes_and_ends_a_wait_once_the_others_are
     assert (status.converged, status.observed_generation, set(status.nodes)) == (False, 3, {"alpha"})
     (ready,) = [of for of in status.conditions if of.type is ConditionType.READY]
     assert (ready.status, ready.reason, ready.last_transition) == (UNKNOWN, LOST, NOW)
+    (defined,) = [of for of in status.conditions if of.type is ConditionType.DEFINED]
+    assert ready.message.startswith(f"{defined.message}; start `vmcluster watch` there"), "the remedy is told once"
+    assert defined.message.startswith("host two has not answered since"), "and the host is named once"
     (loss,) = status.obstacles
     assert (loss.code, loss.terminal, loss.recoverable) == (ErrorCode.HOST_LOST, True, True)
     assert loss.message.startswith("host two has not answered since 2026-01-01T00:00:00Z: its nodes (beta) are unknown")
