@@ -107,7 +107,7 @@ class Runtime:
         """What nodes of this host start from."""
         from reconciler.templates.cloning import Templates
 
-        return Templates(self.settings.template_dir, self.libvirt.templates)
+        return Templates(self.settings.template_dir, self.libvirt.templates, self.store.request_round)
 
     @cached_property
     def images(self) -> "ImageExchange":
@@ -231,6 +231,8 @@ class Runtime:
         used = self.__dict__
         if "images" in used:
             await self.images.close()
+        if "templates" in used:
+            await self.templates.meanwhile.close()
         if "ssh" in used:
             await self.ssh.close()
         if "libvirt" in used:

@@ -4,7 +4,7 @@ import structlog
 
 from reconciler.act.context import ActContext
 from reconciler.act.machine_files import require_defined_files
-from reconciler.errors import OperationFailed
+from reconciler.errors import ClusterError, OperationFailed
 from reconciler.model.document import TemplateSpec
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.plan import Start
@@ -35,14 +35,14 @@ async def clone(action: Start, spec: TemplateSpec, context: ActContext) -> bool:
 
 
 async def _template(action: Start, spec: TemplateSpec, context: ActContext) -> Template | None:
-    """The template, which the use case that starts the node has built: a round is short."""
+    """The template, if it was built. One that is needed is then built meanwhile: a round is short."""
     if (template := await context.templates.find(spec)) is not None:
         return template
     if action.must_clone:
-        raise OperationFailed(
-            f"this host has no template {spec.key} to start it from",
-            node=action.node,
-            hint="`cluster_apply` builds templates first, on the host that it runs on",
-        )
+        try:
+            since_s = context.templates.meanwhile.begin(spec, context.cluster)
+        except ClusterError as error:
+            raise OperationFailed(f"template {spec.key} cannot be built: {error}", node=action.node) from error
+        raise OperationFailed(f"building template {spec.key} to start it from, for {since_s:.0f} s", node=action.node)
     log.warning("boots_instead", cluster=context.cluster, node=action.node, template=spec.key)
     return None

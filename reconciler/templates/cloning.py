@@ -20,6 +20,7 @@ from reconciler.host.disks.layers import LAYER_MODE
 from reconciler.host.libvirt.template_machines import TemplateMachines
 from reconciler.host.libvirt.template_xml import render_template
 from reconciler.model.document import TemplateSpec
+from reconciler.templates.builds_meanwhile import AskForRound, BuildsMeanwhile
 from reconciler.templates.template_cache import Template, TemplateCache
 
 log = structlog.get_logger(__name__)
@@ -40,8 +41,9 @@ _SPACE_SHARE = 2
 class Templates:
     """The templates of this host. All nodes that need the same one wait for one build."""
 
-    def __init__(self, directory: Path, machines: TemplateMachines) -> None:
+    def __init__(self, directory: Path, machines: TemplateMachines, ask_for_round: AskForRound) -> None:
         self.cache = TemplateCache(directory)
+        self.meanwhile = BuildsMeanwhile(self.ensure, ask_for_round)
         self._machines = machines
         self._building: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 

@@ -36,7 +36,7 @@ def rounds_without_libvirt(store: SqliteStore, export: Path) -> Rounds:
         return HostFacts(kvm_usable=False)
 
     libvirt, links = Libvirt("test:///no/such/file"), LinkDriver()
-    templates = Templates(export.parent / "templates", libvirt.templates)
+    templates = Templates(export.parent / "templates", libvirt.templates, store.request_round)
     return Rounds(store, Looks(store, libvirt, links, facts), libvirt, links, SshPool(), export, templates)
 
 
