@@ -9,14 +9,17 @@ from pydantic import Field
 from reconciler.errors import Conflict, InvalidArgument
 from reconciler.model.base import Frozen
 from reconciler.progress import Report
+from reconciler.records.stored_records import readable_records
 from reconciler.runtime import open_store
 from reconciler.settings import Settings
 from reconciler.store.etcd.etcd_address import SCHEME, EtcdAddress
 from reconciler.store.lease import FILE_NAME, Lease
+from reconciler.store.merged_status import nodes_by_host
 from reconciler.store.protocol import Store
 from reconciler.store.sqlite import FILE_NAME as RECORDS
 
 _LEASE_S = 10.0
+_TOLD = 5
 
 
 class StoreCopy(Frozen):
@@ -33,8 +36,9 @@ async def copy_store(settings: Settings, source: str, target: str, report: Repor
     """Copy records, statuses, histories and events, and compare the copy with what it was made from.
 
     Each store is a directory or the address of an etcd, which is spoken to as the settings say. Raises `Conflict`
-    where the target has clusters of another store, or the source changes meanwhile, and `InvalidArgument` for a
-    source that does not exist. A copy that was interrupted is made again from the start.
+    where the target has clusters of another store, the source changes meanwhile, or nodes on other hosts would go into
+    a directory, and `InvalidArgument` for a source that does not exist. A copy that was interrupted is made again from
+    the start.
     """
     places = _place(source), _place(target)
     if places[0] == places[1]:
@@ -47,6 +51,8 @@ async def copy_store(settings: Settings, source: str, target: str, report: Repor
         _opened(settings, source) as before,
         _opened(settings, target) as after,
     ):
+        if not target.startswith(SCHEME):
+            await _require_one_host(before, settings.with_store(source).own_host)
         await after.take_identity(await before.identity())
         known = await before.known()
         for number, name in enumerate(known, 1):
@@ -60,6 +66,27 @@ async def copy_store(settings: Settings, source: str, target: str, report: Repor
             identity=await after.identity(),
             clusters=names,
             removed_clusters=[name for name in known if name not in names],
+        )
+
+
+async def _require_one_host(before: Store, own: str) -> None:
+    """Raise `Conflict` if nodes are on other hosts: a store in a directory is of one, which would make them there."""
+    if not own:
+        return
+    home = await before.home_host() or own
+    away = [
+        f"{record.cluster_name}/{node} on {host}"
+        for record in await readable_records(before)
+        for host, nodes in nodes_by_host(record, home).items()
+        for node in nodes
+        if host != own
+    ]
+    if away:
+        more = f" and {len(away) - _TOLD} more" if len(away) > _TOLD else ""
+        raise Conflict(
+            f"the store in a directory is of this host, {own}, alone, and nodes are on others: "
+            f"{', '.join(away[:_TOLD])}{more}",
+            hint=f"move them here (`host: {own}` in their topologies), or destroy their clusters, then copy again",
         )
 
 

@@ -37,7 +37,13 @@ async def test_records_go_to_etcd_and_come_back(etcd: RunningEtcd, tmp_path: Pat
     async with EtcdStore(etcd.address, EtcdCredentials()) as shared:
         assert await shared.home_host() == "here", "nodes without a host stay where the copy was made"
     assert told == ["copying cluster gone (1 of 2)", "copying cluster lab (2 of 2)"]
-    again = await copy_store(Settings(), str(etcd.address), str(back), told.append)
+    with pytest.raises(
+        Conflict, match=r"of this host, other, alone, and nodes are on others: lab/\w+ on here"
+    ) as refused:
+        await copy_store(Settings(host_name="other"), str(etcd.address), str(back), told.append)
+    assert "`host: other`" in (refused.value.hint or "")
+    assert not (back / "records.sqlite").exists()
+    again = await copy_store(Settings(host_name="here"), str(etcd.address), str(back), told.append)
     assert again.identity == there.identity
     async with SqliteStore(back) as store:
         assert [await store.exported(name) for name in await store.known()] == exported
