@@ -16,7 +16,7 @@ from reconciler.desired.chains import (
 )
 from reconciler.desired.ended_nodes import with_ended_off
 from reconciler.desired.known_marks import known_marks
-from reconciler.desired.starts import is_cloned, template_of, why_booted
+from reconciler.desired.starts import may_be_cloned, template_of, why_booted
 from reconciler.error_codes import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
 from reconciler.faults.compile_links import same_inbound, without_lapsing_cuts
@@ -367,7 +367,7 @@ def _disks(record: ClusterRecord, name: str, actives: Mapping[str, ActiveDisk]) 
 
 def _power(record: ClusterRecord, name: str, domain: Domain | Unknown, observed: ClusterDocument) -> Power:
     intent, node = record.nodes[name], record.spec.nodes[name]
-    wanted = is_cloned(node.start) and isinstance(domain, Domain)
+    wanted = may_be_cloned(node.start) and isinstance(domain, Domain)
     boots = why_booted(node, intent) if wanted else ""
     return Power(
         state=PowerState(intent.power.value),

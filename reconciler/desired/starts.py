@@ -29,9 +29,9 @@ def template_of(node: NodeSpec, domain: Domain) -> TemplateSpec:
     )
 
 
-def is_cloned(mode: StartMode) -> bool:
-    """Whether nodes are cloned where they can be."""
-    return mode is StartMode.CLONE
+def may_be_cloned(mode: StartMode) -> bool:
+    """Whether nodes start as clones where they can."""
+    return mode is not StartMode.BOOT
 
 
 def _obstacles(node: NodeSpec, intent: NodeIntent) -> Iterator[str]:

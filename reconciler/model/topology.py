@@ -289,7 +289,8 @@ class Topology(Frozen):
     start: StartMode = Field(
         default=StartMode.AUTO,
         description="How a node with a new root disk starts. `clone`: from a template, a machine that booted once up to"
-        " where it needs an identity, kept with its memory. `boot`: by booting; so does `auto` for now.",
+        " where it needs an identity, kept with its memory. `boot`: by booting. `auto`: as a clone if there is a"
+        " template, or if two nodes or more can start from one that is then built; else by booting.",
     )
     placement: PlacementSetting = Field(
         default=PlacementPolicy(),

@@ -58,7 +58,7 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
     else:
         have = observed.power.get(node)
         ended = ended_unexpectedly(have.halt) if isinstance(have, Power) else ""
-        how = f"from template {template.key}" if template else _boots(want, domain, desired, observed)
+        how = _from_template(template, want) if template else _boots(want, domain, desired, observed)
         reason = "; ".join(filter(None, (f"desired {want.state}", how, ended)))
         yield Start(
             node=node,
@@ -76,6 +76,10 @@ def _power_on(node: str, want: Power, desired: ClusterDocument, observed: Cluste
 def _template(want: Power, domain: Domain, desired: ClusterDocument, observed: ClusterDocument) -> TemplateSpec | None:
     """What the node starts from, if nothing was written to its root disk yet: a later start is always a boot."""
     return want.template if _is_unused(domain, desired, observed) else None
+
+
+def _from_template(template: TemplateSpec, want: Power) -> str:
+    return f"from template {template.key}" + ("" if want.must_clone else " if there is one")
 
 
 def _boots(want: Power, domain: Domain, desired: ClusterDocument, observed: ClusterDocument) -> str:

@@ -18,17 +18,17 @@ from reconciler.model.choices import StopMode
 from reconciler.model.document import ClusterDocument
 from reconciler.model.record import ClusterRecord, ClusterSpec, WantedPower
 from reconciler.model.results import ClusterStatus, NodeStatus
-from reconciler.model.status import obstacles_in_words
 from reconciler.progress import Progress, no_progress
-from reconciler.records import adoption, fault_changes, record_changes
+from reconciler.records import fault_changes, record_changes
 from reconciler.records.approval import NOTHING_AGREED, Approval
 from reconciler.records.node_addresses import addresses
 from reconciler.records.preview import Preview
 from reconciler.records.proposal import Previewer, Shown, agreed, preview_change, shown_first, unseen
-from reconciler.records.recovery import bare_record, record_at, require_same_cluster, with_found_files
+from reconciler.records.recovery import bare_record, record_at, require_same_cluster
 from reconciler.records.stored_records import change_record, existing, recorded, require_cluster_name, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases import convergence
+from reconciler.usecases.found_clusters import bind_copied_files, preview_as_found, to_be_removed
 from reconciler.usecases.host_paths import reach_of_commands
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.loading import load_for_host
@@ -57,9 +57,9 @@ class Clusters:
         self._actor = actor
         self._progress = progress
         self._change = partial(change_record, runtime.store, actor=actor)
-        self._act = partial(runtime.controller.carry_out, timeout_s=CONVERGE_TIMEOUT_S, tell=progress.event)
         self._reach = reach or reach_of_commands(runtime.settings)
         self._inspection = Inspection(runtime)
+        self._build_templates = partial(build_templates, runtime, progress=progress)
 
     async def plan(self, topology: GivenTopology, *, start: bool = True) -> Preview:
         """The plan of `apply` for a topology. Changes nothing."""
@@ -83,7 +83,8 @@ class Clusters:
         that, and `Conflict` if it is not the plan that was approved.
         """
         cluster, spec = await self._load(topology)
-        await build_templates(self._runtime, spec, lambda: self._preview(cluster, spec, start=start), self._progress)
+        if start:
+            await self._build_templates(cluster, spec, lambda: self._preview(cluster, spec, start=True))
         previewer = shown_first(lambda: self._preview(cluster, spec, start=start), approval, shown)
         done = await self._carry_out(cluster, previewer, approval)
         return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s)
@@ -117,6 +118,8 @@ class Clusters:
         Default: the last generation in which they differ. Snapshots, crashes and reverts are not undone. Shows the
         plan, raises and waits as `apply` does, for the nodes that should run.
         """
+        spec = (await record_at(self._runtime, cluster, to)).spec
+        await self._build_templates(cluster, spec, lambda: self.plan_rollback(cluster, to=to))
         previewer = shown_first(lambda: self.plan_rollback(cluster, to=to), approval, shown)
         done = await self._carry_out(cluster, previewer, approval)
         running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
@@ -137,29 +140,16 @@ class Clusters:
         damage = await self._runtime.store.discard_damaged(cluster, actor=self._actor)
         record = await self._runtime.store.get(cluster)
         spec = await where_they_are(self._runtime, spec, record)
-        bound = await self._bind_copies(cluster, spec, record)
+        bound = await bind_copied_files(self._runtime, cluster, spec, record)
         if record is None or (await self._runtime.looks.compare(record)).plan.foreign:
-            done = await self._carry_out(cluster, lambda: self._as_found(cluster, spec, record), approval)
+            done = await self._carry_out(
+                cluster, lambda: preview_as_found(self._runtime, cluster, spec, record), approval
+            )
         elif damage is not None or bound:
             done = await self._converge(record)
         else:
             raise Conflict(f"cluster {cluster!r} already has an intact record", hint="`cluster_apply` converges it")
         return await self._inspection.status(cluster, done.look)
-
-    async def _bind_copies(self, cluster: str, spec: ClusterSpec, record: ClusterRecord | None) -> bool:
-        """Whether some of the cluster's files were copies, as after restoring a backup, and have now been adopted."""
-        files = record.former_files if record is not None else ()
-        whole = record_changes.with_spec(None, cluster, spec).model_copy(update={"former_files": files})
-        return await self._runtime.controller.bind_copies(whole)
-
-    async def _as_found(self, cluster: str, spec: ClusterSpec, behind: ClusterRecord | None) -> Preview:
-        """A new record for a cluster that exists on the host, replacing one that is `behind` it."""
-        after = await with_found_files(self._runtime, record_changes.with_spec(None, cluster, spec))
-        observed = await self._runtime.looks.observe(after)
-        after = after if behind is None else adoption.counting_on(after, behind, observed)
-        after = record_changes.as_found(adoption.taking_over(after, observed), observed)
-        after = fault_changes.with_declared_faults(after, now=datetime.now(UTC))
-        return replace(await preview_change(self._runtime, None, after), before=behind)
 
     async def destroy_by_marks(
         self,
@@ -176,7 +166,8 @@ class Clusters:
         require_cluster_name(cluster)
         await self._runtime.store.discard_damaged(cluster, actor=self._actor)
         readable = await self._runtime.store.get(cluster)
-        record = await self._going(readable or await bare_record(self._runtime, cluster), take_over=take_over)
+        found = readable or await bare_record(self._runtime, cluster)
+        record = await to_be_removed(self._runtime, found, take_over=take_over)
         if record is not readable:
             generation = readable.generation if readable else 0
             await self._runtime.store.put(record, expected_generation=generation, actor=self._actor)
@@ -184,19 +175,6 @@ class Clusters:
         if readable is None and remove_overlays:
             self._progress.report(_MAY_BE_LEFT)
         return status
-
-    async def _going(self, record: ClusterRecord, *, take_over: bool) -> ClusterRecord:
-        """A record for destroying a cluster by its marks, which includes everything that may be removed."""
-        looks, state_dir = self._runtime.looks, self._runtime.settings.state_dir.absolute()
-        found = await looks.compare(record)
-        if not found.plan.foreign:
-            return record
-        bare = adoption.by_marks_alone(record)
-        after = adoption.taking_over(bare, found.observed, of=None if take_over else state_dir)
-        if (still := await looks.compare(after, found.observed)).plan.foreign:
-            told = obstacles_in_words(still.plan.obstacles)
-            raise Conflict(told, hint="pass `take_over` to destroy it anyway")
-        return after
 
     async def start(
         self,
@@ -215,7 +193,7 @@ class Clusters:
         found = await existing(self._runtime.store, cluster)
         chosen = select_nodes(found, nodes)
         after = record_changes.started(found, nodes=chosen)
-        await build_templates(self._runtime, found.spec, lambda: self._runtime.looks.compare(after), self._progress)
+        await self._build_templates(cluster, found.spec, lambda: self._runtime.looks.compare(after))
 
         async def decide() -> PlannedChange:
             record = await existing(self._runtime.store, cluster)
@@ -229,7 +207,9 @@ class Clusters:
             record = await self._change(cluster, edit)
             return PlannedChange(record, await self._runtime.looks.compare(record, observed) if observed else None)
 
-        done = await self._act(cluster, decide, nodes=chosen)
+        done = await self._runtime.controller.carry_out(
+            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event, nodes=chosen
+        )
         return await self._answer(done, chosen if wait_for_ssh and not paused else [], ssh_timeout_s)
 
     async def restart(
@@ -337,7 +317,9 @@ class Clusters:
             planned = await preview()
             return PlannedChange(await agreed(self._runtime, planned, approval, actor=self._actor), planned.difference)
 
-        return await self._act(cluster, decide)
+        return await self._runtime.controller.carry_out(
+            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event
+        )
 
     async def _converge(
         self, record: ClusterRecord, timeout_s: float = CONVERGE_TIMEOUT_S, *, nodes: Sequence[str] | None = None

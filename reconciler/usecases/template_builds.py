@@ -1,19 +1,36 @@
 """Templates are built before the record is changed: a build takes as long as a boot, and rounds are short."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import structlog
+from pydantic import Field
 
+from reconciler.desired.topology_text import GivenTopology
 from reconciler.errors import ClusterError
-from reconciler.model.document import TemplateSpec
+from reconciler.model.base import Frozen
+from reconciler.model.document import Power, TemplateSpec
 from reconciler.model.plan import Plan, Start
-from reconciler.model.record import ClusterSpec
+from reconciler.model.record import ClusterRecord, ClusterSpec, NodeSpec, WantedPower
+from reconciler.model.template import TemplateInfo
 from reconciler.model.topology import StartMode
 from reconciler.progress import Progress, said_meanwhile
+from reconciler.records import record_changes
 from reconciler.runtime import Runtime
+from reconciler.usecases.host_paths import reach_of_commands
+from reconciler.usecases.loading import load_for_host
+from reconciler.usecases.placing import placed
 
 log = structlog.get_logger(__name__)
+
+
+class BuiltTemplates(Frozen):
+    """The templates that the nodes of a topology start from."""
+
+    templates: tuple[TemplateInfo, ...] = Field(description="Built now, or there before.")
+    boots: dict[str, str] = Field(default={}, description="Nodes that boot, and why.")
 
 
 class Planned(Protocol):
@@ -24,26 +41,67 @@ class Planned(Protocol):
         """The plan."""
 
 
-async def build_templates(
-    runtime: Runtime, spec: ClusterSpec, planned: Callable[[], Awaitable[Planned]], progress: Progress
-) -> None:
-    """Build the templates that are missing for what is `planned`, which is only asked if a node may be cloned.
+WORTH_BUILDING = 2
+"""Nodes that a template must serve at once: building one takes as long as a boot, and it is kept for later ones."""
 
-    Raises a `ClusterError` if a node that must be cloned would have none; others boot.
+
+async def build_templates(
+    runtime: Runtime,
+    cluster: str,
+    spec: ClusterSpec,
+    planned: Callable[[], Awaitable[Planned]],
+    progress: Progress,
+) -> None:
+    """Build the templates that are worth it, or demanded, for the nodes that start by a change to `spec`.
+
+    What is `planned` is only asked if a node may start as a clone. Raises a `ClusterError` if a node that must be
+    cloned would have no template; others boot.
     """
-    if all(node.start is not StartMode.CLONE for node in spec.nodes.values()):
+    before = await runtime.store.get(cluster)
+    if not any(_may_start_as_clone(node) and not _runs(name, before) for name, node in spec.nodes.items()):
         return
     actions = (await planned()).plan.actions
-    starts = [(action.template, action.must_clone) for action in actions if isinstance(action, Start)]
-    wanted = {template.key: template for template, _ in starts if template is not None}
-    needed = {template.key for template, must_clone in starts if template is not None and must_clone}
-    for key, template in wanted.items():
+    clones = [
+        (action.template, action.must_clone) for action in actions if isinstance(action, Start) and action.template
+    ]
+    served = Counter(template.key for template, _ in clones)
+    needed = {template.key for template, must_clone in clones if must_clone}
+    for key, template in {template.key: template for template, _ in clones}.items():
+        if key not in needed and served[key] < WORTH_BUILDING:
+            continue
         try:
             await _build(runtime, template, progress)
         except ClusterError as error:
             if key in needed:
                 raise
             log.warning("template_not_built", template=key, cause=str(error))
+
+
+def _may_start_as_clone(node: NodeSpec) -> bool:
+    return node.start is not StartMode.BOOT and node.base_image.waits
+
+
+def _runs(node: str, record: ClusterRecord | None) -> bool:
+    intent = None if record is None else record.nodes.get(node)
+    return intent is not None and intent.power is WantedPower.RUNNING
+
+
+async def build_all(runtime: Runtime, topology: GivenTopology, progress: Progress) -> BuiltTemplates:
+    """Build what is missing of the templates that new nodes of a topology start from on this host.
+
+    Raises as `load_for_host` does, and a `ClusterError` if a template cannot be built.
+    """
+    cluster, spec = await load_for_host(runtime, topology, reach_of_commands(runtime.settings))
+    spec, _ = await placed(runtime, cluster, spec, await runtime.store.get(cluster))
+    new = record_changes.started(record_changes.with_spec(None, cluster, spec))
+    power = (await runtime.looks.compare(new)).desired.power
+    desired = {node: of for node, of in power.items() if isinstance(of, Power)}
+    wanted = {of.template.key: of.template for of in desired.values() if of.template is not None}
+    for template in wanted.values():
+        await _build(runtime, template, progress)
+    there = await asyncio.to_thread(runtime.templates.cache.listed)
+    boots = {node: of.boots or "its `start` says so" for node, of in desired.items() if of.template is None}
+    return BuiltTemplates(templates=tuple(info for info in there if info.key in wanted), boots=boots)
 
 
 async def _build(runtime: Runtime, template: TemplateSpec, progress: Progress) -> None:

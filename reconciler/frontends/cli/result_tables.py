@@ -13,6 +13,7 @@ TABLES = {
     "ArtifactRemoval": "artifact_tables:show_removal",
     "BuildArtifact": "artifact_tables:show_artifact",
     "BuiltImage": "image_commands:show_built",
+    "BuiltTemplates": "template_commands:show_built_templates",
     "ClusterStatus": "tables:show_status",
     "ConsoleResult": "node_tables:show_console",
     "Examination": "doctor_command:show_examination",

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.commands import Commands
-from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
+from reconciler.frontends.cli.options import Output, OutputFormat, Topology, valid_text
 from reconciler.frontends.cli.output import exit_with, prints
-from reconciler.frontends.cli.session import CommandEnding, present
+from reconciler.frontends.cli.session import CommandEnding, given_topology, present
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.model.template import TemplateInfo
+    from reconciler.usecases.template_builds import BuiltTemplates
     from reconciler.usecases.template_listing import RemovedTemplates
 
 app = Commands()
-template = Commands(help="List, verify and remove templates, from which nodes start.", no_args_is_help=True)
+template = Commands(help="Manage templates, from which nodes start as clones.", no_args_is_help=True)
 app.add_typer(template, name="template")
 
 
@@ -33,6 +34,21 @@ Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of templ
 def list_templates(output: Output = OutputFormat.TABLE) -> "list[TemplateInfo]":
     """List the templates of this host, and why one is not used."""
     return _listed(output, whole=False)
+
+
+@template.command()
+@prints
+def build(topology: Topology, output: Output = OutputFormat.TABLE) -> "BuiltTemplates":
+    """Build the templates that the nodes of a topology start from, and say which nodes boot, and why."""
+    how_to_end = CommandEnding(output=output)
+    wanted = given_topology(topology, how_to_end)
+
+    async def work(use: UseCases) -> "BuiltTemplates":
+        from reconciler.usecases.template_builds import build_all
+
+        return await build_all(use.runtime, wanted, use.progress)
+
+    return present(work, how_to_end)
 
 
 @template.command()
@@ -76,6 +92,14 @@ def show_templates(found: "list[TemplateInfo]") -> None:
         ],
         empty="no templates; one is made for nodes with `start: clone` in their topology",
     )
+
+
+def show_built_templates(built: "BuiltTemplates") -> None:
+    """The templates, and the nodes that boot."""
+    if built.templates:
+        show_templates(list(built.templates))
+    for node, why in built.boots.items():
+        typer.echo(f"{node} boots: {why}")
 
 
 def show_removed(removed: "RemovedTemplates") -> None:

@@ -45,7 +45,7 @@ def command_lines(directory: Path, state_dir: Path) -> list[list[str]]:
         fault partition {CLUSTER} n0 n1 ; fault list {CLUSTER}
         fault explain {CLUSTER} n0 n1 ; fault verify {CLUSTER} n0 n2 --count 3 ; fault heal {CLUSTER} --all
         artifact register {directory}/a --kernel 6.1.0 ; artifact register {directory}/b --kernel 6.1.0
-        topology list ; topology show {CLUSTER} ; host list ; template list ; template verify
+        topology list ; topology show {CLUSTER} ; host list ; template build {CLUSTER} ; template list ; template verify
         job start {CLUSTER} n0 -- true ; job status {CLUSTER}
         artifact list ; store copy {state_dir} {directory}/store
         stop {CLUSTER} n2 --mode destroy ; start {CLUSTER} n2 --no-wait ; crash {CLUSTER} n2 --no-wait

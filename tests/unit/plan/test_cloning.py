@@ -49,6 +49,12 @@ def test_a_node_with_an_unused_disk_starts_from_its_template_paused_and_then_run
     assert not resume.after_memory, "the guest sets its clock itself"
 
 
+def test_the_plan_says_that_a_node_may_boot_where_there_is_no_template() -> None:
+    start, _ = starts(None, template=TEMPLATE)
+    assert isinstance(start, Start)
+    assert (start.must_clone, start.reason) == (False, f"desired running; from template {TEMPLATE.key} if there is one")
+
+
 def test_a_node_whose_disk_was_written_to_boots() -> None:
     (start,) = starts(altered(LAYER, backing=IMAGE, written=True), template=TEMPLATE, boots="it has extra disks")
     assert isinstance(start, Start)
