@@ -134,7 +134,8 @@ async def _communicate(
                 on_stdout(chunk)
             content += chunk
             if len(content) > stdout_limit_bytes:
-                await _end(process)
+                _kill(process)
+                await _exhaust(stream)
                 raise _TooMuch
         return bytes(content)
 
@@ -161,9 +162,24 @@ async def _communicate(
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill a process that nobody reads from, and wait until it has ended.
+
+    asyncio waits for the end of the pipes as well, which it does not see behind output that nobody reads.
+    """
+    assert process.stdout is not None
+    assert process.stderr is not None
+    _kill(process)
+    await together(process.wait(), _exhaust(process.stdout), _exhaust(process.stderr))
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await process.wait()
+
+
+async def _exhaust(stream: asyncio.StreamReader) -> None:
+    while await stream.read(_CHUNK_BYTES):
+        pass
 
 
 def _tail(stderr: bytes) -> str:

@@ -7,6 +7,7 @@ import pytest
 from reconciler.concurrency import together
 from reconciler.errors import HostCapabilityMissing, HostCommandFailed
 from reconciler.process import run
+from tests.waiting import PATIENCE_S
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 4, 8])
@@ -48,6 +49,15 @@ async def test_a_program_that_is_missing_or_cannot_be_started_is_named(tmp_path:
     with pytest.raises(HostCommandFailed, match="cannot start") as caught:
         await run([str(nonsense)])
     assert str(nonsense) in str(caught.value)
+
+
+@pytest.mark.parametrize("stream", ["1", "2"])
+async def test_a_flood_of_output_does_not_hold_up_the_end_of_a_program(stream: str) -> None:
+    """asyncio stops reading from a pipe while nobody takes what is there, and then did not see its end."""
+    for _ in range(10):
+        with pytest.raises(HostCommandFailed, match=r"timed out|printed more"):
+            async with asyncio.timeout(PATIENCE_S):
+                await run(["sh", "-c", f"cat /dev/zero >&{stream}"], timeout_s=0.05)
 
 
 async def test_what_a_program_prints_without_end_costs_little_memory_and_no_patience() -> None:

@@ -296,8 +296,11 @@ async def test_the_controller_elsewhere_is_waited_for_until_it_left_nothing_to_d
         assert not waiting.done()
     await store.put_status(said(unsettled=frozenset({"alpha"})))
     await asyncio.wait_for(waiting, PATIENCE_S)
+    await store.put_status(said(request=2, unsettled=frozenset({"alpha"})))
+    began_s = time.monotonic()
     with pytest.raises(ClusterError, match="not ours"):
         await controller.converge(two, timeout_s=PATIENCE_S, nodes=["alpha"])
+    assert time.monotonic() - began_s < PATIENCE_S / 2, "an obstacle for good ends the wait"
 
 
 async def test_a_client_that_changes_another_node_meanwhile_is_no_conflict(
