@@ -97,20 +97,27 @@ def _as_node(memory: Path, defined: str) -> Iterator[Path]:
 
 
 def _feed(pipe: Path, beginning: bytes, memory: int, over: threading.Event) -> None:
-    """Write until everything is read, or nobody reads on: then libvirt itself says why."""
-    writer = _opened(pipe, over)
-    if writer is None:
-        return
-    with suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as out:
-        view = memoryview(beginning)
-        while view:
-            view = view[out.write(view) :]
-        while os.splice(memory, out.fileno(), _CHUNK_BYTES):
-            pass
+    """Write all of it for each program that opens the pipe, until one has read everything, or nobody reads on.
+
+    libvirt 11 opens the file twice: once for the XML, and again for the memory.
+    """
+    start = os.lseek(memory, 0, os.SEEK_CUR)
+    while (writer := _opened(pipe, over)) is not None:
+        with suppress(BrokenPipeError), os.fdopen(writer, "wb", buffering=0) as out:
+            view = memoryview(beginning)
+            while view:
+                view = view[out.write(view) :]
+            at = start
+            while count := os.splice(memory, out.fileno(), _CHUNK_BYTES, offset_src=at):
+                at += count
+            return
 
 
 def _opened(pipe: Path, over: threading.Event) -> int | None:
-    """The pipe's writing end as soon as somebody reads; None if nobody did."""
+    """The pipe's writing end as soon as somebody reads; None if nobody did.
+
+    Before anything is written, another pipe takes its place: who opens it next does not read what this one left.
+    """
     while not over.is_set():
         try:
             writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -120,6 +127,10 @@ def _opened(pipe: Path, over: threading.Event) -> int | None:
             time.sleep(_RETRY_S)
             continue
         fcntl.fcntl(writer, fcntl.F_SETFL, fcntl.fcntl(writer, fcntl.F_GETFL) & ~os.O_NONBLOCK)
+        following = pipe.with_name(f"{pipe.name}.next")
+        following.unlink(missing_ok=True)
+        os.mkfifo(following, _PIPE_MODE)
+        following.replace(pipe)
         return writer
     return None
 
