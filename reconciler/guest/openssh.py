@@ -22,7 +22,15 @@ def render_ssh_transport(
     address: GuestAddress, known_hosts_path: Path, more_options: Mapping[str, str] = MappingProxyType({})
 ) -> list[str]:
     """The same without the host, for programs that add it and their own command; options are in ssh_config(5)."""
-    options = {
+    options = {**login_options(address, known_hosts_path), **more_options}
+    rendered = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    login = ["-p", str(address.port), "-l", address.user]
+    return ["ssh", "-F", "none", *rendered, *login]
+
+
+def login_options(address: GuestAddress, known_hosts_path: Path) -> dict[str, str]:
+    """Which key to log in with and which host key to accept, as options of ssh_config(5)."""
+    return {
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
         "PreferredAuthentications": "publickey",
@@ -33,9 +41,13 @@ def render_ssh_transport(
         "UpdateHostKeys": "no",
         "ConnectTimeout": str(max(1, round(address.connect_timeout_s))),
     }
-    rendered = [word for name, value in {**options, **more_options}.items() for word in ("-o", f"{name}={value}")]
-    login = ["-p", str(address.port), "-l", address.user]
-    return ["ssh", "-F", "none", *rendered, *login]
+
+
+def render_host_block(aliases: Sequence[str], address: GuestAddress, known_hosts_path: Path) -> str:
+    """A block of ssh_config(5): under any of these names, ssh logs in to the node."""
+    login = {"HostName": address.host, "Port": str(address.port), "User": address.user}
+    options = {**login, **login_options(address, known_hosts_path)}
+    return "".join([f"Host {' '.join(aliases)}\n", *(f"  {name} {value}\n" for name, value in options.items())])
 
 
 def render_known_hosts(addresses: Iterable[GuestAddress]) -> str:

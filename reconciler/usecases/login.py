@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from reconciler.guest.address import GuestAddress
 from reconciler.guest.openssh import render_ssh_command, write_known_hosts
+from reconciler.model.record import ClusterRecord
 from reconciler.programs import require_program
 from reconciler.records.node_addresses import addresses
 from reconciler.records.stored_records import existing, select_node
@@ -17,11 +19,16 @@ async def login_commands(runtime: Runtime, cluster: str) -> dict[str, list[str]]
 
     Writes the known_hosts file that it names.
     """
-    record = await existing(runtime.store, cluster)
-    targets = await addresses(runtime, record, record.spec.nodes)
-    path = known_hosts_path(runtime.settings.state_dir, cluster)
-    await asyncio.to_thread(write_known_hosts, path, targets)
+    path, targets = await known_hosts_of_nodes(runtime, await existing(runtime.store, cluster))
     return {address.node: render_ssh_command(address, path) for address in targets}
+
+
+async def known_hosts_of_nodes(runtime: Runtime, record: ClusterRecord) -> tuple[Path, list[GuestAddress]]:
+    """The known_hosts file of a cluster, written now, and the addresses of its nodes."""
+    targets = await addresses(runtime, record, record.spec.nodes)
+    path = known_hosts_path(runtime.settings.state_dir, record.cluster_name)
+    await asyncio.to_thread(write_known_hosts, path, targets)
+    return path, targets
 
 
 async def login_command(

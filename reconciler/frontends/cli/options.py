@@ -71,6 +71,14 @@ AnyCluster = Annotated[
         callback=valid_text,
     ),
 ]
+AnyClusters = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CLUSTER]...",
+        help="Names of clusters. Default: all clusters.",
+        autocompletion=complete_cluster,
+    ),
+]
 Node = Annotated[str, typer.Argument(metavar="NODE", help="Name of a node.", autocompletion=complete_node)]
 Nodes = Annotated[
     list[str] | None,

@@ -23,6 +23,8 @@ OTHER_WORDS = {
         **dict.fromkeys(("partition", "impair", "heal", "net"), "fault"),
         **dict.fromkeys(("diff", "preview"), "plan"),
         **dict.fromkeys(("fetch", "download"), "pull"),
+        **dict.fromkeys(("ssh_config", "config-ssh", "show-ssh", "sshconfig"), "ssh-config"),
+        **dict.fromkeys(("ansible", "ansible-inventory"), "inventory"),
         "run": "exec",
         "help": "--help",
         "completion": "--install-completion",

@@ -1,7 +1,10 @@
 """Three real machines: what a user does with them."""
 
 import asyncio
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import libvirt
 import pytest
@@ -11,6 +14,8 @@ from reconciler.errors import ApprovalRequired, ClusterError, ClusterNotRunning,
 from reconciler.model.choices import StopMode
 from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view
+from reconciler.usecases.ansible_inventory import inventory_as_ini
+from reconciler.usecases.login_names import named_logins, render_ssh_config
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.guests.conftest import NODES
@@ -67,6 +72,23 @@ async def test_a_handle_lets_the_systems_ssh_in_without_a_question(untouched_tri
     command += ["-i", node.ssh_key_path, f"{node.ssh_user}@{node.ip}", "hostname"]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "n1\n"
+
+
+async def test_ssh_and_ansible_log_in_by_the_names_of_nodes(untouched_trio: Session, guest_bed: Bed) -> None:
+    logins = await named_logins(untouched_trio.runtime, [CLUSTER])
+    config, inventory = guest_bed.directory / "ssh_config", guest_bed.directory / "hosts.ini"
+    config.write_text(render_ssh_config(logins))
+    inventory.write_text(inventory_as_ini(logins))
+    by_name = ["ssh", "-F", str(config), "-o", "BatchMode=yes", f"{CLUSTER}-n1", "hostname"]
+    done = await asyncio.to_thread(subprocess.run, by_name, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "n1\n"
+    ansible = [str(Path(sys.executable).with_name("ansible")), "role_node", "-i", str(inventory)]
+    ansible += ["-m", "raw", "-a", "hostname", "--timeout", "60"]
+    private = {"ANSIBLE_HOME": str(guest_bed.directory / "ansible"), "ANSIBLE_SSH_ARGS": "-o ControlMaster=no"}
+    done = await asyncio.to_thread(
+        subprocess.run, ansible, capture_output=True, text=True, timeout=300, check=True, env={**os.environ, **private}
+    )
+    assert sorted(set(done.stdout.split()) & set(NODES)) == list(NODES)
 
 
 async def test_a_session_killed_in_the_guest_is_replaced_unseen(trio: Session) -> None:

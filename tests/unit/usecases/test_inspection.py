@@ -24,7 +24,8 @@ from reconciler.usecases.inspection import Inspection
 from tests.kvm_verdict import give_kvm_verdict
 from tests.simulation.worlds import CLUSTER, NOW, as_wanted, running_record
 from tests.unit.plan.test_kind_planners import altered
-from tests.unit.usecases.test_login import record_with_host_keys
+from tests.unit.store.samples import sample_record
+from tests.unit.usecases.test_login import with_host_keys
 
 FAILURE = Obstacle(code=ErrorCode.OPERATION_FAILED, message="the disk is full", node="alpha")
 
@@ -193,5 +194,5 @@ async def test_a_login_that_a_dead_node_owes_is_not_said_to_be_on_its_way(
     monkeypatch.setattr(runtime.libvirt, "find_domains", find_domains)
     with pytest.raises(SshTimeout, match="no SSH login within 3 s: alpha is not running: it has no machine"):
         await Inspection(runtime).wait_for_ssh(
-            record_with_host_keys(tmp_path), ["alpha"], timeout_s=3, progress=no_progress
+            with_host_keys(sample_record(), tmp_path), ["alpha"], timeout_s=3, progress=no_progress
         )

@@ -16,8 +16,7 @@ from tests.unit.store.samples import sample_record
 ABSENT_LIBVIRT = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"
 
 
-def record_with_host_keys(directory: Path) -> ClusterRecord:
-    record = sample_record()
+def with_host_keys(record: ClusterRecord, directory: Path) -> ClusterRecord:
     record = record.model_copy(update={"spec": record.spec.model_copy(update={"overlay_dir": directory})})
     for inputs in seed_inputs(record).values():
         write_seed(directory, inputs, "digest")
@@ -26,7 +25,7 @@ def record_with_host_keys(directory: Path) -> ClusterRecord:
 
 async def test_each_node_has_a_command_that_accepts_its_host_key_only(tmp_path: Path) -> None:
     async with Runtime(Settings(state_dir=tmp_path / "state", libvirt_uri=ABSENT_LIBVIRT)) as runtime:
-        await runtime.store.put(record_with_host_keys(tmp_path), expected_generation=0, actor="test")
+        await runtime.store.put(with_host_keys(sample_record(), tmp_path), expected_generation=0, actor="test")
         commands = await login_commands(runtime, "lab")
         known_hosts = known_hosts_path(runtime.settings.state_dir, "lab")
     assert list(commands) == ["zeta", "alpha"]
