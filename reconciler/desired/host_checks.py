@@ -129,7 +129,7 @@ def _check_subnet(values: TopologyValues, seen: HostView) -> Iterator[Finding]:
     if subnet is None or any(of.active and subnet.value in of.subnets for of in _own(values, seen)):
         return
     if (whose := _whose_addresses(subnet, values, seen)) is not None:
-        free = _free(subnet.value, seen.taken)
+        free = free_subnet(subnet.value, seen.taken)
         choose = f"choose a free one, such as {free}" if free else "choose a free one"
         yield Finding(subnet.location, f"{subnet.value} overlaps {whose} ({choose})", ErrorCode.CONFLICT)
 
@@ -159,7 +159,7 @@ def _others(values: TopologyValues, seen: HostView) -> list[KnownNetwork]:
     return [of for of in seen.networks if of.cluster is None or of.cluster != values.cluster_name]
 
 
-def _free(like: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network | None:
+def free_subnet(like: IPv4Network, taken: Iterable[IPv4Network]) -> IPv4Network | None:
     """A private subnet of the same size that does not overlap any in use."""
     private, used = IPv4Network("192.168.0.0/16"), list(taken)
     if like.prefixlen < private.prefixlen:

@@ -19,6 +19,7 @@ from reconciler.frontends.cli import (
     file_commands,
     host_commands,
     image_commands,
+    init_command,
     inspection_commands,
     job_commands,
     kernel_log_commands,
@@ -66,6 +67,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for group in (
+    init_command,
     cluster_commands,
     inspection_commands,
     node_commands,

@@ -1,0 +1,113 @@
+"""The command that writes a first topology."""
+
+# ruff: noqa: PLC0415  imports wait until the command runs
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from reconciler.frontends.cli.commands import Commands
+from reconciler.frontends.cli.confirmation import can_be_asked
+from reconciler.frontends.cli.options import valid_text
+from reconciler.frontends.cli.output import narrate, quiet_pipe
+from reconciler.frontends.cli.session import run_command
+from reconciler.usecases.application import UseCases
+
+if TYPE_CHECKING:
+    from reconciler.desired.starter_topology import StarterTopology
+
+app = Commands()
+
+_STANDARD_OUTPUT = Path("-")
+
+
+@app.command()
+def init(
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="The file to write; - is standard output. Default: NAME.yaml, here."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the cluster. Default: that of FILE.", callback=valid_text),
+    ] = None,
+    nodes: Annotated[int | None, typer.Option("--nodes", metavar="N", min=1, help="Number of nodes.")] = None,
+    vcpus: Annotated[int | None, typer.Option("--vcpus", metavar="N", help="Virtual CPUs of each node.")] = None,
+    memory: Annotated[int | None, typer.Option("--memory", metavar="MIB", help="Memory of each node.")] = None,
+    image: Annotated[
+        str | None, typer.Option("--image", metavar="IMAGE", help="The nodes' image.", callback=valid_text)
+    ] = None,
+    virt_type: Annotated[
+        Literal["auto", "kvm", "qemu"] | None,
+        typer.Option("--virt-type", help="KVM, emulation, or KVM if it works: auto, the default."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+) -> None:
+    """Write a first topology, with comments.
+
+    On a terminal it asks for what no option says; otherwise it takes defaults. The network is one that is free here.
+    """
+    given = {"nodes": nodes, "vcpus": vcpus, "memory_mb": memory, "image": image, "virt_type": virt_type}
+    chosen = _chosen(file, name, {key: value for key, value in given.items() if value is not None})
+    target = file or Path(f"{chosen.name}.yaml")
+    if target != _STANDARD_OUTPUT:
+        _refuse_existing(target, force)
+
+    async def work(use: UseCases) -> tuple[str, list[str]]:
+        from reconciler.usecases.starter_topologies import starter_text
+
+        return await starter_text(use.runtime, chosen)
+
+    text, missing = run_command(work)
+    if target == _STANDARD_OUTPUT:
+        with quiet_pipe():
+            sys.stdout.write(text)
+    else:
+        _write(target, text, force)
+    for problem in missing:
+        narrate(f"still missing here: {problem}")
+
+
+def _chosen(file: Path | None, name: str | None, given: dict[str, Any]) -> "StarterTopology":
+    from reconciler.desired.starter_topology import StarterTopology, proposed_name
+    from reconciler.model.topology import VirtType
+
+    proposed = StarterTopology(name=name or proposed_name(file if file and file != _STANDARD_OUTPUT else Path("lab")))
+    if "virt_type" in given:
+        given["virt_type"] = VirtType(given["virt_type"])
+    if not can_be_asked():
+        return StarterTopology(name=proposed.name, **given)
+    asked = {} if name else {"name": _answer("Name of the cluster", proposed.name)}
+    for key, question in _QUESTIONS.items():
+        if key not in given:
+            asked[key] = _answer(question, getattr(proposed, key))
+    return StarterTopology(**{"name": proposed.name, **given, **asked})
+
+
+_QUESTIONS = {
+    "nodes": "Number of nodes",
+    "vcpus": "Virtual CPUs of each node",
+    "memory_mb": "Memory of each node, in MiB",
+    "image": "Image of the nodes",
+}
+
+
+def _answer(question: str, proposed: Any) -> Any:
+    return typer.prompt(question, default=proposed, err=True)
+
+
+def _refuse_existing(target: Path, force: bool) -> None:
+    if target.exists() and not force:
+        raise typer.BadParameter(f"{target} is there already (pass --force to replace it)", param_hint="FILE")
+
+
+def _write(target: Path, text: str, force: bool) -> None:
+    try:
+        with target.open("w" if force else "x", encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise typer.BadParameter(f"{target} cannot be written: {error.strerror}", param_hint="FILE") from error
+    shown = target if "/" in str(target) else f"./{target}"
+    narrate(f"wrote {target}; next: vmcluster apply {shown}")
