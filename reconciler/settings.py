@@ -22,6 +22,7 @@ from reconciler.model.base import Frozen
 from reconciler.model.choices import Confirmation, Toolset
 from reconciler.model.fields import PATTERN_WORDS, HostLabels, HostPath, MemberName, UserName
 from reconciler.model.links import FirewallChoice
+from reconciler.model.names import IMAGE_DIR
 from reconciler.source.composer import parse_source
 from reconciler.source.problems import Finding, in_order, problem_report, unquoted
 from reconciler.source.reading import SourceUnreadable, read_source_file
@@ -117,6 +118,11 @@ class Settings(Frozen):
     template_dir: HostPath = Field(
         default=Path("/var/lib/vmcluster/templates"),
         description="Directory for templates, from which nodes start without booting; the clusters of a host share it.",
+    )
+    image_dir: HostPath = Field(
+        default=IMAGE_DIR,
+        description="Directory for disk images: those that topologies know by name, and those that hosts of one store "
+        "fetch from each other.",
     )
     artifact_registry: HostPath = Field(
         default=Path("/var/lib/vmcluster/artifacts/registry.json"),
@@ -217,8 +223,8 @@ class Settings(Frozen):
     disk_roots: Directories = Field(
         default=None,
         description="Directories that may hold disks, images and `overlay_dir` of topologies. Unset: every "
-        "directory; for tools, existing disks only below `overlay_dir`, and `images` and `disks` of "
-        "`/var/lib/vmcluster`.",
+        "directory; for tools, existing disks only below `overlay_dir`, `image_dir` and "
+        "`/var/lib/vmcluster/disks`.",
     )
     mcp_read_only: bool = Field(
         default=False, description="Whether the MCP server offers only tools that change nothing."

@@ -16,7 +16,7 @@ from reconciler.errors import ClusterError, Conflict, ImageUnderWay, OperationFa
 from reconciler.model import names
 from reconciler.model.event import Cause, ClusterEvent, EventKind
 from reconciler.model.host import HostRecord
-from reconciler.model.names import IMAGE_DIR, ROOT_DISK, parse_layer_name
+from reconciler.model.names import ROOT_DISK, parse_layer_name
 from reconciler.model.record import ClusterRecord, ImageFile
 from reconciler.observe.host_report import (
     digest_of_image,
@@ -56,11 +56,11 @@ class _Fetch:
 class ImageExchange:
     """What this process gives and fetches."""
 
-    def __init__(self, store: Store, settings: Settings, directory: Path = IMAGE_DIR) -> None:
-        """Only images that are directly in `directory` are given or fetched."""
+    def __init__(self, store: Store, settings: Settings) -> None:
+        """Only images that are directly in the configured directory are given or fetched."""
         self._store = store
         self._settings = settings
-        self._directory = directory
+        self._directory = settings.image_dir
         self._fetches: dict[Path, _Fetch] = {}
         self._beginning = asyncio.Lock()
         self.port = 0

@@ -1,34 +1,28 @@
 """What a topology needs of the host: images, kernels, keys and disks, which are read and never changed."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from reconciler.desired.base_images import image_facts, is_missing, why_missing, why_no_base, why_no_extra_disk
 from reconciler.desired.boot_files import why_not_booted
 from reconciler.desired.found_files import FoundFiles
 from reconciler.desired.places import find_kept, find_places, why_no_directory
 from reconciler.desired.public_key import PublicKeyUnusable, read_public_key
 from reconciler.desired.topology_values import LocatedDisk, LocatedValue, TopologyValues
 from reconciler.error_codes import ErrorCode
-from reconciler.errors import ImageNotFound
 from reconciler.files.ownership import OwnerMark, copied_mark, read_mark
-from reconciler.host.disks.cut_off import is_cut_off
 from reconciler.host.disks.files_in_use import FilesInUse, mark_behind
-from reconciler.host.disks.image_file import GONE, image_identity, read_image_facts
+from reconciler.host.disks.image_file import image_identity
 from reconciler.host.disks.layers import is_shared
 from reconciler.host.disks.partitions import may_boot_by_uefi
-from reconciler.host.disks.qcow2 import ImageFacts
-from reconciler.host.magic import ARCHIVES, NO_DISKS, PACKED, QCOW2, RAW, UNPACKERS
+from reconciler.host.magic import RAW
 from reconciler.image.published import waits_for_identity
 from reconciler.model.file_use import FileUse
 from reconciler.model.record import BYTES_PER_GB, ImageFile
 from reconciler.model.topology import DiskFormat
 from reconciler.settings import Settings
 from reconciler.source.problems import Finding, Location
-
-_UNPACK = "unpack it, and use the image that it contains"
-
 
 _NO_HOSTS: Mapping[str, frozenset[Path]] = {}
 
@@ -47,7 +41,7 @@ def find_host_files(
     in_use = FilesInUse(uses)
     for image in values.images:
         where = sorted(host for host, images in others.items() if image.value in images)
-        host_files.findings.extend(_look_at_image(image, host_files.images, in_use, where))
+        host_files.findings.extend(_look_at_image(image, host_files.images, in_use, settings.image_dir, where))
     host_files.findings.extend(_look_at_root_disks(values, host_files.images))
     host_files.findings.extend(_look_at_uefi_images(values, host_files.images))
     host_files.findings.extend(_look_at_clones(values, host_files.images))
@@ -89,16 +83,17 @@ def _look_at_clones(values: TopologyValues, images: dict[Path, ImageFile]) -> It
 
 
 def _look_at_image(
-    located: LocatedValue[Path], images: dict[Path, ImageFile], in_use: FilesInUse, elsewhere: Sequence[str]
+    located: LocatedValue[Path],
+    images: dict[Path, ImageFile],
+    in_use: FilesInUse,
+    image_dir: Path,
+    elsewhere: Sequence[str],
 ) -> Iterator[Finding]:
     if located.value in images:
         return
-    facts, trouble = _image_facts(located.value, _why_not_booted, in_use.format_of(located.value))
-    if facts is None and elsewhere and _is_missing(located.value):
-        has = f"{', '.join(elsewhere)} {'has' if len(elsewhere) == 1 else 'have'}"
-        trouble = (
-            f"{located.value} is not on this host; {has} it (run this there, or copy it from there to the same path)"
-        )
+    facts, trouble = image_facts(located.value, why_no_base, in_use.format_of(located.value))
+    if facts is None and is_missing(located.value):
+        trouble = why_missing(located.value, image_dir, elsewhere) or trouble
     if facts is None:
         yield Finding(located.location, trouble, ErrorCode.IMAGE_NOT_FOUND)
     else:
@@ -109,66 +104,6 @@ def _look_at_image(
             identity=image_identity(located.value),
             waits=waits_for_identity(located.value),
         )
-
-
-def _is_missing(path: Path) -> bool:
-    with suppress(OSError):  # it may be there, and cannot be looked at
-        return image_identity(path) == GONE
-    return False
-
-
-def _image_facts(
-    path: Path, why_unfit: Callable[[Path, ImageFacts], str | None], used_as: str | None = None
-) -> tuple[ImageFacts | None, str]:
-    """The facts of an image that can stand below a layer, or None and why it cannot; `why_unfit` is for its use."""
-    try:
-        facts = read_image_facts(path, used_as)
-    except ImageNotFound as error:
-        return None, str(error)
-    if used_as == QCOW2 and facts.format != QCOW2:
-        return None, f"{path} is {facts.format}, but must be qcow2 (correct `format`, or the path)"
-    trouble = why_unfit(path, facts) or _why_unusable(path, facts) or _why_not_whole(path, facts)
-    return (None, f"the disk image {path} {trouble}") if trouble else (facts, "")
-
-
-def _why_not_booted(_: Path, facts: ImageFacts) -> str | None:
-    if facts.holds in PACKED:
-        return f"is {facts.holds}, not qcow2 or raw ({_UNPACK})"
-    return "is empty (create it: `vmcluster image build`)" if facts.size_bytes == 0 else None
-
-
-def _why_no_extra_disk(path: Path, facts: ImageFacts) -> str | None:
-    grow = f"`qemu-img resize -f {facts.format} {path} 10G`"
-    return f"is empty (give it a size: {grow})" if facts.size_bytes == 0 else None
-
-
-def _why_unusable(path: Path, facts: ImageFacts) -> str | None:
-    convert = f"qemu-img convert -O qcow2 {path} NEW.qcow2"
-    if facts.format not in {QCOW2, RAW}:
-        convert = convert.replace("-O", f"-f {facts.format} -O")  # QEMU detects formats by their beginning only
-        return f"is {facts.format}, not qcow2 or raw ({_remedy(path, facts.format) or f'convert it: `{convert}`'})"
-    if facts.unusable is not None:
-        return facts.unusable.format(path=path)
-    if facts.backing is not None:
-        return f"has a backing file, {facts.backing} (make one file of both: `{convert}`)"
-    return None
-
-
-def _why_not_whole(path: Path, facts: ImageFacts) -> str | None:
-    if facts.holds is None and is_cut_off(path, facts.size_bytes):
-        return "ends before its data, so it is truncated (copy it again)"
-    return None
-
-
-def _remedy(path: Path, found: str) -> str | None:
-    """What helps with a file that is not a disk image, or contains one."""
-    if unpacker := UNPACKERS.get(found):
-        return f"unpack it: `{unpacker} < {path} > NEW.img`"
-    if found in ARCHIVES:
-        return _UNPACK
-    if found in NO_DISKS:
-        return "use a disk image that a machine can boot from"
-    return None
 
 
 def _look_at_boot_file(located: LocatedValue[Path], identities: dict[Path, str]) -> Iterator[Finding]:
@@ -252,7 +187,7 @@ def _look_at_existing(
         message = f"{path} was a raw disk, so guests may have written that header (write `raw`, or use a copy)"
         yield Finding((*disk.location, "format"), message)
         return
-    facts, trouble = _image_facts(path, _why_no_extra_disk, disk.format or used_as)
+    facts, trouble = image_facts(path, why_no_extra_disk, disk.format or used_as)
     if facts is None:
         yield Finding((*disk.location, "path"), trouble)
         return

@@ -128,7 +128,7 @@ def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = N
     What the topology omits is taken from `settings`; without them it is not checked.
     """
     document = parse_source(content, _takes_octal)
-    context = {"base_dir": base_dir, "home": _home()}
+    context = {"base_dir": base_dir, "home": _home(), "image_dir": settings.image_dir if settings else None}
     data = document.root.value if document.root else None
     topology, findings = _validate(document, data, context)
     values = gather_values(data, context)

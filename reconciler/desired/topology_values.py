@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from reconciler.model.faults import FaultTopology
 from reconciler.model.fields import (
     Address,
+    BaseImage,
     CloudConfig,
     ClusterName,
     CpuModel,
@@ -133,7 +134,7 @@ class _Gatherer:
             machines=tuple(map(self._machine, self._nodes)),
             node_names=self._of_nodes(NodeName, "name"),
             addresses=self._of_nodes(Address, "ip"),
-            images=self._of_all(HostPath, "base_image"),
+            images=self._of_all(BaseImage, "base_image"),
             boot_files=(*self._of_all(HostPath, "boot", "kernel"), *self._of_all(HostPath, "boot", "initrd")),
             root_disks=tuple(self._root_disks()),
             uefi_images=tuple(dict.fromkeys(self._uefi_images())),
@@ -151,7 +152,7 @@ class _Gatherer:
     def _root_disks(self) -> Iterator[LocatedRootDisk]:
         for node in self._nodes:
             size = self._of_node(DiskGb, node, "disk_gb")
-            image = self._of_node(HostPath, node, "base_image")
+            image = self._of_node(BaseImage, node, "base_image")
             if size is not None and image is not None:
                 yield LocatedRootDisk(size.location, size.value, image.value)
 
@@ -159,7 +160,7 @@ class _Gatherer:
         """The images that UEFI must boot from, each located where it is set."""
         for node in self._nodes:
             firmware = self._of_node(Firmware, node, "firmware")
-            image = self._of_node(HostPath, node, "base_image")
+            image = self._of_node(BaseImage, node, "base_image")
             own = self._raw(node)
             boot = own["boot"] if isinstance(own, dict) and "boot" in own else self._raw(("boot",))
             if firmware is not None and firmware.value is Firmware.UEFI and image is not None and boot is None:
@@ -168,7 +169,7 @@ class _Gatherer:
     def _clones(self) -> Iterator[LocatedClone]:
         for node in self._nodes:
             start = self._of_node(StartMode, node, "start")
-            image = self._of_node(HostPath, node, "base_image")
+            image = self._of_node(BaseImage, node, "base_image")
             if start is not None and start.value is StartMode.CLONE and image is not None:
                 yield LocatedClone(start.location, image.value, self._why_not_cloned(node))
 

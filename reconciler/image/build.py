@@ -29,11 +29,8 @@ from reconciler.image.published import (
     require_files,
 )
 from reconciler.image.recipe import Recipe
-from reconciler.model.names import IMAGE_DIR
 from reconciler.process import run
 from reconciler.programs import find_program, proxies
-
-DEFAULT_TARGET = IMAGE_DIR / "base.qcow2"
 
 Progress = Callable[[str, float | None], None]
 """Called at each step with its name and the finished part of the whole, from 0 to 1, if known."""

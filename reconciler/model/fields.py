@@ -13,9 +13,12 @@ from pydantic import BeforeValidator, Field, JsonValue, StringConstraints, Valid
 
 from reconciler.model.names import (
     CLUSTER_NAME_MAX_LENGTH,
+    IMAGE_DIR,
     INTERFACE_NAME_MAX_LENGTH,
     LABEL_PATTERN,
     NODE_NAME_MAX_LENGTH,
+    image_path,
+    is_image_name,
 )
 
 CMDLINE_MAX_LENGTH = 2047  # COMMAND_LINE_SIZE - 1 on x86, arch/x86/include/asm/setup.h
@@ -78,6 +81,13 @@ def _plain_path(value: Any, info: ValidationInfo) -> str:
     return posixpath.normpath(posixpath.join(base_dir or "/", re.sub("^//+", "/", text)))
 
 
+def _image(value: Any, info: ValidationInfo) -> str:
+    """A path; a name stands for a file in the directory for images."""
+    if isinstance(value, str) and is_image_name(value):
+        return str(image_path((info.context or {}).get("image_dir") or IMAGE_DIR, value))
+    return _plain_path(value, info)
+
+
 def _in_home(text: str, home: Path | None) -> str:
     if home is None or not (text == "~" or text.startswith("~/")):
         raise ValueError(f"{text!r} starts with a home directory that is not known (write the full path)")
@@ -132,6 +142,7 @@ def _host_name(value: Any) -> Any:
 
 
 HostPath = Annotated[Path, BeforeValidator(_plain_path)]
+BaseImage = Annotated[Path, BeforeValidator(_image)]
 DiskGb = Annotated[int, Field(ge=1, le=65536, strict=True)]
 MemoryMb = Annotated[int, Field(ge=64, le=16 * 1024 * 1024, strict=True)]
 Address = Annotated[IPv4Address, BeforeValidator(_address)]

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
+from reconciler.model.names import IMAGE_DIR
 from reconciler.model.record import NodeSpec
 from reconciler.model.timestamps import Moment
 
@@ -40,6 +41,7 @@ class HostReport(Frozen):
     features: dict[str, str] = Field(
         default={}, description="By feature, such as netem: empty if it works, otherwise what the host says."
     )
+    image_dir: Path = Field(default=IMAGE_DIR, description="Where it keeps images, and fetches them to.")
     images: tuple[HostImage, ...] = Field(default=(), description="Disk images, by path.")
     image_port: int = Field(default=0, description="Port at `address` that other hosts fetch images from; 0 for none.")
     image_key: str = Field(default="", description="The public key that other hosts know this one by as they do that.")

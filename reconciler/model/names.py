@@ -18,7 +18,12 @@ INTERFACE_NAME_MAX_LENGTH = 15  # IFNAMSIZ - 1, linux/if.h
 ROOT_DISK = "vda"
 
 IMAGE_DIR = Path("/var/lib/vmcluster/images")
-"""Where guest images are kept unless a caller names another place, and the only place to which hosts fetch them."""
+"""Where guest images are kept unless the configuration names another directory."""
+
+BASE_IMAGE = "base"
+"""The name of the image that `vmcluster image build` builds."""
+_IMAGE_NAME = re.compile(r"(?!.*\.[a-z_]\w*$)[a-z0-9][a-z0-9._+-]{0,63}")
+_IMAGE_SUFFIX = ".qcow2"
 
 ALL_NODES = "all"
 """Stands for every node in a list of node names."""
@@ -35,6 +40,22 @@ _LAYER_FILE = re.compile(
 )
 
 _NVRAM_FILE = re.compile(rf"(?P<node>{LABEL_PATTERN})\.r(?P<revision>[0-9]+)\.nvram")
+
+
+def is_image_name(text: str) -> bool:
+    """Whether a text is the name of an image: not a path, and without a suffix of letters, as `.qcow2` is one."""
+    return _IMAGE_NAME.fullmatch(text) is not None
+
+
+def image_path(directory: Path, name: str) -> Path:
+    """The file of the image that topologies know by a name."""
+    return directory / f"{name}{_IMAGE_SUFFIX}"
+
+
+def image_name(path: Path) -> str | None:
+    """The name of the image in a file, or None if topologies know none there by name."""
+    name = path.name.removesuffix(_IMAGE_SUFFIX)
+    return name if name != path.name and is_image_name(name) else None
 
 
 def domain_name(cluster: str, node: str) -> str:

@@ -15,6 +15,7 @@ from reconciler.model.drift import DriftPolicy, DriftSetting
 from reconciler.model.faults import FaultTopology
 from reconciler.model.fields import (
     Address,
+    BaseImage,
     CloudConfig,
     ClusterName,
     CpuModel,
@@ -173,7 +174,7 @@ class NodeTopology(Frozen):
     extra_disks: tuple[ExtraDisk, ...] = Field(
         default=(), description="Disks besides the root disk, in order; at most 24."
     )
-    base_image: HostPath | None = Field(
+    base_image: BaseImage | None = Field(
         default=None, description="Disk image of this node instead of the cluster's; never written to."
     )
     disk_gb: DiskGb | None = Field(default=None, description="`disk_gb` of this node instead of the cluster's.")
@@ -235,9 +236,10 @@ class Topology(Frozen):
         description="Name of the cluster; lower-case letters, digits and '-', at most 40 characters.",
         examples=["example-3node"],
     )
-    base_image: HostPath = Field(
-        description="Disk image (qcow2 or raw) that the nodes' root disks start from; never written to.",
-        examples=["/var/lib/vmcluster/images/base.qcow2"],
+    base_image: BaseImage = Field(
+        description="Disk image (qcow2 or raw) that the nodes' root disks start from, never written to: a path, or the"
+        " name of an image in `image_dir`. A file without a suffix is written with its directory, as in `./disk`.",
+        examples=["/var/lib/vmcluster/images/base.qcow2", "debian-12"],
     )
     overlay_dir: HostPath | None = Field(
         default=None,

@@ -15,7 +15,6 @@ from reconciler.host.features import NETEM, NFT_BRIDGE, VXLAN, Feature, FeatureU
 from reconciler.host.memory import observe_memory_mb
 from reconciler.host.virt_type import KvmVerdict, probe_kvm
 from reconciler.model.host import HostImage, HostReport
-from reconciler.model.names import IMAGE_DIR
 from reconciler.settings import Settings
 
 FEATURES = (NETEM, NFT_BRIDGE, VXLAN)
@@ -44,6 +43,7 @@ async def observe_host_report(
         kvm_usable=verdict.usable,
         virt_timings=_timings(verdict),
         features={feature.name: told for feature, told in zip(FEATURES, complaints, strict=True)},
+        image_dir=settings.image_dir,
         images=images,
         image_port=image_port,
         image_key=image_key,
@@ -84,7 +84,7 @@ def path_of_image(settings: Settings, directory: Path, digest: str) -> Path | No
 
 
 async def _images(settings: Settings, used: Iterable[Path]) -> tuple[HostImage, ...]:
-    return await asyncio.to_thread(ImageDigests(settings.state_dir).images, IMAGE_DIR, used)
+    return await asyncio.to_thread(ImageDigests(settings.state_dir).images, settings.image_dir, used)
 
 
 async def _complaint(feature: Feature) -> str:

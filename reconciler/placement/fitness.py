@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Set
 
 from reconciler.model.host import HostRecord, HostUse
-from reconciler.model.names import IMAGE_DIR
 from reconciler.model.record import ImageFile, NodeSpec
 from reconciler.model.topology import VirtType
 
@@ -72,8 +71,8 @@ def _image_troubles(node: NodeSpec, host: HostRecord, offered: Set[str]) -> Iter
 
 def _why_not_fetched(image: ImageFile, host: HostRecord, offered: Set[str]) -> str:
     """Why a host cannot get an image from another; empty if it can."""
-    if image.path.parent != IMAGE_DIR:
-        return f"and fetches only those directly in {IMAGE_DIR}"
+    if image.path.parent != host.image_dir:
+        return f"and fetches only those directly in {host.image_dir}"
     if not host.image_key:
         return "and fetches none (its `host_address` or `host_image_port` is not set)"
     return "" if image.digest in offered else "and no host that is alive serves it"

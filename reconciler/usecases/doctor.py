@@ -10,10 +10,9 @@ from reconciler.host import checks
 from reconciler.host.checks import RequiredDirectory
 from reconciler.model.examination import CheckResult, Examination, Repair, failed, ok, warning
 from reconciler.model.host import HostRecord
-from reconciler.model.names import IMAGE_DIR
+from reconciler.model.names import BASE_IMAGE, image_path
 from reconciler.runtime import open_store
 from reconciler.settings import Settings
-from reconciler.usecases.images import DEFAULT_TARGET
 
 
 async def examine_host(settings: Settings, *, fix: bool) -> Examination:
@@ -38,7 +37,7 @@ async def run_checks(settings: Settings) -> list[CheckResult]:
         checks.check_consoles(settings.console_log_mb),
         *await asyncio.to_thread(checks.check_places, places(settings)),
         checks.check_ssh_key(settings.ssh_key_path),
-        checks.check_image(DEFAULT_TARGET),
+        checks.check_image(image_path(settings.image_dir, BASE_IMAGE)),
         *kernel,
         *await check_member(settings),
     ]
@@ -66,7 +65,7 @@ def places(settings: Settings) -> list[RequiredDirectory]:
         RequiredDirectory(settings.ssh_key_path.parent, 0o700),
         RequiredDirectory(settings.state_dir, 0o700),
         RequiredDirectory(settings.overlay_dir, 0o755, for_machines=True),
-        RequiredDirectory(DEFAULT_TARGET.parent, 0o755, for_machines=True, written=False),
+        RequiredDirectory(settings.image_dir, 0o755, for_machines=True, written=False),
         RequiredDirectory(DISK_DIR, 0o755, for_machines=True),
         RequiredDirectory(settings.artifact_registry.parent, 0o755),
         RequiredDirectory(settings.artifact_store_dir, 0o755),
@@ -90,7 +89,7 @@ async def _check_store(settings: Settings) -> list[CheckResult]:
     finally:
         await store.close()
     reached = ok("store", f"{settings.store} answers; {len(hosts)} hosts have reported")
-    return [reached, _check_own(settings.own_host, hosts), *_check_images(settings.own_host, hosts)]
+    return [reached, _check_own(settings.own_host, hosts), *_check_images(settings, hosts)]
 
 
 def _check_own(name: str, hosts: Mapping[str, HostRecord]) -> CheckResult:
@@ -104,14 +103,15 @@ def _check_own(name: str, hosts: Mapping[str, HostRecord]) -> CheckResult:
     return ok("host", f"{name} is alive{', and cordoned' if own.cordoned else ''}")
 
 
-def _check_images(name: str, hosts: Mapping[str, HostRecord]) -> Iterator[CheckResult]:
+def _check_images(settings: Settings, hosts: Mapping[str, HostRecord]) -> Iterator[CheckResult]:
     """Images that others have under a name, and this host has with another content, or lacks and cannot fetch."""
+    name = settings.own_host
     if name not in hosts:
         return
     own = {image.path: image.digest for image in hosts[name].images}
     for path in sorted({image.path for host in hosts.values() for image in host.images}):
         theirs = {image.digest for of in hosts.values() if of.name != name for image in of.images if image.path == path}
-        fetched = path not in own and hosts[name].image_key and path.parent == IMAGE_DIR
+        fetched = path not in own and hosts[name].image_key and path.parent == settings.image_dir
         if theirs and own.get(path) not in theirs and not fetched:
             told = "differs from the same path on other hosts" if path in own else "is on other hosts only"
             remedy = "copy it from one of them: nodes that need it are placed there only"

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import InvalidArgument, OperationFailed, StoreUnavailable
 from reconciler.files.roots import DISK_DIR, Opened, PlaceToMake, Reach, Roots, opened, place_at, real_root
-from reconciler.model.names import IMAGE_DIR
 from reconciler.store.state_dir import ensure_state_dir
 
 if TYPE_CHECKING:  # importing it would slow down the start of the server
@@ -45,7 +44,7 @@ def reach_of_tools(settings: "Settings", named: Iterable[Path]) -> Reach:
         ensure_state_dir(settings.state_dir)
         ensure_state_dir(scratch)
     ours = (*(_roots_of_client(named) or _working_directory()), scratch)
-    disks = tuple(dict.fromkeys((settings.overlay_dir, IMAGE_DIR, DISK_DIR)))
+    disks = tuple(dict.fromkeys((settings.overlay_dir, settings.image_dir, DISK_DIR)))
     said = reach_of_commands(settings)
     return Reach(
         read=said.read if said.read.directories is not None else Roots(said.read.setting, ours),

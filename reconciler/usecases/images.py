@@ -7,12 +7,9 @@ from platformdirs import site_cache_path, user_cache_path
 from pydantic import Field
 
 from reconciler.errors import HostCapabilityMissing
-from reconciler.image.build import DEFAULT_TARGET
 from reconciler.image.build import build_image as build_on_host
 from reconciler.model.base import Frozen
 from reconciler.progress import Report
-
-__all__ = ["DEFAULT_TARGET", "BuiltImage", "build_guest_image", "default_cache_dir"]
 
 
 class BuiltImage(Frozen):
@@ -30,7 +27,7 @@ class BuiltImage(Frozen):
 
 
 async def build_guest_image(
-    target: Path = DEFAULT_TARGET, *, report: Report, force: bool = False, cache_dir: Path | None = None
+    target: Path, *, report: Report, force: bool = False, cache_dir: Path | None = None
 ) -> BuiltImage:
     """Build the guest image at `target` (an absolute path); does nothing if it is up to date.
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from reconciler.errors import PlacementRefused
 from reconciler.model.choices import StopMode
 from reconciler.model.host import HostImage, HostRecord, HostReport
-from reconciler.model.names import IMAGE_DIR
 from reconciler.model.record import ClusterRecord, ClusterSpec
 from reconciler.observe.host_report import digest_of_image
 from reconciler.placement.place import Placement, Situation, place, uses_by_host
@@ -94,9 +93,8 @@ def _image_here(path: Path, digest: str) -> HostImage:
 def _offered(spec: ClusterSpec, hosts: Mapping[str, HostRecord]) -> frozenset[str]:
     """The digests of base images that hosts without them can fetch: of those directly in the directory for images."""
     giving = [host for host in hosts.values() if host.alive and host.address and host.image_port]
-    given = {image.digest for host in giving for image in host.images if image.path.parent == IMAGE_DIR}
-    images = (node.base_image for node in spec.nodes.values())
-    return frozenset(image.digest for image in images if image.path.parent == IMAGE_DIR and image.digest in given)
+    given = {image.digest for host in giving for image in host.images if image.path.parent == host.image_dir}
+    return frozenset(node.base_image.digest for node in spec.nodes.values() if node.base_image.digest in given)
 
 
 def _as_before(before: ClusterRecord | None) -> dict[str, str]:

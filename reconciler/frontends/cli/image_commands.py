@@ -8,18 +8,34 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.commands import Commands
-from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
+from reconciler.frontends.cli.completion import complete_image, complete_published
+from reconciler.frontends.cli.options import Output, OutputFormat, more_than_zero, valid_text
 from reconciler.frontends.cli.output import narrate, prints
 from reconciler.frontends.cli.session import CommandEnding, present
 from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
+    from reconciler.model.named_image import ImageDetails, NamedImage, PulledImage, RemovedImages
     from reconciler.usecases.images import BuiltImage
 
 app = Commands()
-image = Commands(help="Build guest images.", no_args_is_help=True)
+image = Commands(help="Build, pull and remove guest images.", no_args_is_help=True)
 app.add_typer(image, name="image")
+
+
+def _valid_names(names: list[str]) -> list[str]:
+    return [valid_text(name) or "" for name in names]
+
+
+ImageName = Annotated[
+    str,
+    typer.Argument(metavar="NAME", help="Name of an image.", autocompletion=complete_image, callback=valid_text),
+]
+ImageNames = Annotated[
+    list[str],
+    typer.Argument(metavar="NAME...", help="Names of images.", autocompletion=complete_image, callback=_valid_names),
+]
 
 
 def name_of_a_file(path: str | None) -> str | None:
@@ -36,7 +52,7 @@ def build(
         str | None,
         typer.Argument(
             metavar="[PATH]",
-            help="Where to write the image. Default: /var/lib/vmcluster/images/base.qcow2.",
+            help="Where to write the image. Default: base.qcow2 in image_dir.",
             callback=name_of_a_file,
         ),
     ] = None,
@@ -56,11 +72,13 @@ def build(
 
     target = Path(path).absolute() if path else None
 
-    async def work(_use: UseCases) -> "BuiltImage":
-        from reconciler.usecases.images import DEFAULT_TARGET, build_guest_image
+    async def work(use: UseCases) -> "BuiltImage":
+        from reconciler.model.names import BASE_IMAGE, image_path
+        from reconciler.usecases.images import build_guest_image
 
+        base = image_path(use.runtime.settings.image_dir, BASE_IMAGE)
         return await build_guest_image(
-            target or DEFAULT_TARGET, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()
+            target or base, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()
         )
 
     how_to_end = CommandEnding(
@@ -69,10 +87,111 @@ def build(
     return present(work, how_to_end)
 
 
-def show_built(built: "BuiltImage") -> None:
-    """An image and the files next to it."""
-    state = "is up to date" if built.reused else "was built"
-    typer.echo(f"{built.disk} {state}: {built.size_bytes / 1024**2:.0f} MiB, Linux {built.kernel_version}")
-    typer.echo(f"kernel  {built.kernel}")
-    typer.echo(f"initrd  {built.initrd}")
-    typer.echo(f"cmdline {built.cmdline}")
+@image.command()
+@prints
+def pull(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|URL",
+            help="A published image, such as debian-12 or ubuntu-24.04; or the https address of one.",
+            autocompletion=complete_published,
+            callback=valid_text,
+        ),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name for topologies. Default: NAME, or from the address."),
+    ] = None,
+    sha256: Annotated[
+        str | None, typer.Option("--sha256", metavar="DIGEST", help="What the file at the address must be.")
+    ] = None,
+    checksum_url: Annotated[
+        str | None,
+        typer.Option("--checksum-url", metavar="URL", help="Address of a file such as SHA256SUMS that names it."),
+    ] = None,
+    unverified: Annotated[
+        bool, typer.Option("--unverified", help="Use what the server sends, though nothing says what it should be.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an image of that name, unless something stands on it.")
+    ] = False,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="SECONDS", help="How long it may take.", callback=more_than_zero),
+    ] = 3600,
+    max_gb: Annotated[
+        float,
+        typer.Option("--max-gb", metavar="GIB", help="How large it may be.", callback=more_than_zero),
+    ] = 32,
+    output: Output = OutputFormat.TABLE,
+) -> "PulledImage":
+    """Download a published cloud image, and keep it under a name.
+
+    Topologies name it as base_image. It is compared with the checksum that its
+    publisher gives, and converted to qcow2 if it is in another format. Run it
+    again after a broken download to continue; it does nothing if the image is
+    there already.
+
+    \b
+      vmcluster image pull debian-12
+      vmcluster image pull ubuntu-24.04 --name noble
+      vmcluster image pull https://example.org/disk.raw --sha256 DIGEST
+    """
+
+    async def work(use: UseCases) -> "PulledImage":
+        from reconciler.image.http_download import DownloadLimits
+        from reconciler.usecases.image_pull import PullRequest, pull_image
+
+        request = PullRequest(
+            source=source,
+            name=name,
+            sha256=sha256,
+            checksum_url=checksum_url,
+            unverified=unverified,
+            force=force,
+            limits=DownloadLimits(most_bytes=int(max_gb * 2**30), time_s=timeout),
+        )
+        return await pull_image(use.runtime, request, narrate)
+
+    how_to_end = CommandEnding(output=output, when_interrupted="run it again to continue after what has arrived")
+    return present(work, how_to_end)
+
+
+@image.command("list")
+@prints
+def list_images(output: Output = OutputFormat.TABLE) -> "list[NamedImage]":
+    """List the images that topologies know by name."""
+
+    async def work(use: UseCases) -> "list[NamedImage]":
+        from reconciler.usecases.named_images import listed_images
+
+        return await listed_images(use.runtime)
+
+    return present(work, CommandEnding(output=output))
+
+
+@image.command()
+@prints
+def info(name: ImageName, output: Output = OutputFormat.TABLE) -> "ImageDetails":
+    """Show an image: format, size, digest, origin, and what stands on it."""
+
+    async def work(use: UseCases) -> "ImageDetails":
+        from reconciler.usecases.named_images import examine_image
+
+        return await examine_image(use.runtime, name)
+
+    return present(work, CommandEnding(output=output))
+
+
+@image.command()
+@prints
+def rm(names: ImageNames, output: Output = OutputFormat.TABLE) -> "RemovedImages":
+    """Remove images, unless disks of machines or templates stand on them."""
+
+    async def work(use: UseCases) -> "RemovedImages":
+        from reconciler.usecases.named_images import remove_images
+
+        return await remove_images(use.runtime, names)
+
+    return present(work, CommandEnding(output=output))

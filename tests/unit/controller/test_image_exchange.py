@@ -66,10 +66,15 @@ class Host:
         (port,) = free_ports(1)
         address = IPv4Address("127.0.0.1")
         settings = Settings(
-            store=str(etcd.address), host_name=name, host_address=address, host_image_port=port, state_dir=state_dir
+            store=str(etcd.address),
+            host_name=name,
+            host_address=address,
+            host_image_port=port,
+            state_dir=state_dir,
+            image_dir=images,
         )
         store = EtcdStore(etcd.address, EtcdCredentials(), host=HostIdentity(name, state_dir))
-        return cls(name, images, settings, store, ImageExchange(store, settings, images))
+        return cls(name, images, settings, store, ImageExchange(store, settings))
 
     async def report(self, *, digest: str = DIGEST) -> None:
         """Say that this host is alive, and what it has."""
@@ -205,7 +210,7 @@ async def test_nodes_that_have_their_disks_need_no_image(hosts: dict[str, Host])
 
 async def test_a_host_whose_port_is_taken_gives_no_images_and_does_the_rest(hosts: dict[str, Host]) -> None:
     giver = hosts["giver"]
-    second = ImageExchange(giver.store, giver.settings, giver.images)
+    second = ImageExchange(giver.store, giver.settings)
     async with second.giving():
         assert (second.port, giver.exchange.port) == (0, giver.settings.host_image_port)
 

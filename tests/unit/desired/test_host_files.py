@@ -47,7 +47,7 @@ def linked(host: Path, name: str) -> Path:
     return host
 
 
-NAMES = ["{name}", "soft", "hard", "deep/up/{name}", "deep/../hard"]
+NAMES = ["{name}", "./soft", "./hard", "deep/up/{name}", "deep/../hard"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -319,3 +319,35 @@ def test_a_topology_that_cannot_be_read_to_its_end_is_quoted(host: Path) -> None
     (host / "lab.yaml").write_text("cluster_name: lab\nbase_image: *WRONG\n")
     with pytest.raises(TopologyInvalid, match="WRONG"):
         load_spec(f"{host}/lab.yaml", settings_in(host))
+
+
+def test_an_image_is_known_by_its_name_in_the_directory_for_images(host: Path) -> None:
+    settings = settings_in(host).model_copy(update={"image_dir": host / "named"})
+    (host / "named").mkdir()
+    (host / "named" / "debian-12.qcow2").write_bytes((host / "base.qcow2").read_bytes())
+    (host / "lab.yaml").write_text(TOPOLOGY.replace("base.qcow2", "debian-12"))
+    image = load_spec(host / "lab.yaml", settings)[1].nodes["a"].base_image
+    assert image.path == host / "named" / "debian-12.qcow2"
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("debian-12", "the image debian-12 is not on this host (run `vmcluster image pull debian-12`)"),
+        ("debain-12", "no image is named 'debain-12': {path} does not exist (did you mean debian-12?)"),
+        ("mine-2", "no image is named 'mine-2': {path} does not exist (did you mean mine-1?)"),
+        ("disk", "no image is named 'disk': {path} does not exist (for a file beside the topology, write ./disk)"),
+        (
+            "base",
+            "cannot read the disk image {path}: No such file or directory (correct the path",
+        ),
+    ],
+)
+def test_a_name_without_an_image_is_refused_on_its_line_with_what_helps(host: Path, name: str, what: str) -> None:
+    settings = settings_in(host).model_copy(update={"image_dir": host / "named"})
+    (host / "named").mkdir()
+    (host / "named" / "mine-1.qcow2").touch()
+    (host / "lab.yaml").write_text(TOPOLOGY.replace("base.qcow2", name))
+    expected = f"lab.yaml:2:13: base_image: {what.format(path=host / 'named' / f'{name}.qcow2')}"
+    with pytest.raises(ImageNotFound, match=re.escape(expected)):
+        load_spec(host / "lab.yaml", settings)
