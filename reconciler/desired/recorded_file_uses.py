@@ -1,13 +1,15 @@
 """Which files of a record are disks, and which files disks stand on."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from pathlib import Path
 
 import structlog
 
 from reconciler.concurrency import together
 from reconciler.desired.part import part_of
 from reconciler.errors import ClusterError
+from reconciler.files.marked_files import directory_names
 from reconciler.host.disks.layers import observe_layers
 from reconciler.model.document import Layer
 from reconciler.model.file_use import FileUse
@@ -30,7 +32,21 @@ def uses_of(record: ClusterRecord) -> Iterator[FileUse]:
         yield FileUse(image.path, whose, cluster, ROOT_DISK, written=False, format=image.format)
         for target, disk in node.extra_disks.items():
             yield FileUse(disk.path, whose, cluster, target, written=True, format=disk.format, shared=disk.shared)
-    for layer in observe_layers(record.spec.overlay_dir, cluster).values():
+    yield from _uses_of_layers(record.spec.overlay_dir, cluster)
+
+
+def unrecorded_uses(overlay_dir: Path, recorded: Collection[str]) -> Iterator[FileUse]:
+    """What the layers in a directory stand on whose clusters have no record, as after the loss of one. Blocking.
+
+    Raises `OperationFailed` if a cluster's directory cannot be read.
+    """
+    for cluster in directory_names(overlay_dir):
+        if cluster not in recorded:
+            yield from _uses_of_layers(overlay_dir, cluster)
+
+
+def _uses_of_layers(overlay_dir: Path, cluster: str) -> Iterator[FileUse]:
+    for layer in observe_layers(overlay_dir, cluster).values():
         if isinstance(layer, Layer) and layer.backing is not None and not parse_layer_name(layer.backing.name):
             whose = f"node {layer.node} of cluster {cluster}"
             yield FileUse(layer.backing, whose, cluster, layer.disk, written=False, format=layer.backing_format)

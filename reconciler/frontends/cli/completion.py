@@ -70,6 +70,24 @@ def complete_fault(ctx: typer.Context, incomplete: str) -> list[str]:
     return _beginning(incomplete, faults)
 
 
+def complete_published(incomplete: str) -> list[str]:
+    """The published images whose names start with the typed text."""
+    from reconciler.image.catalogue import CATALOGUE
+
+    return [name for name in CATALOGUE if name.startswith(incomplete)]
+
+
+def complete_image(incomplete: str) -> list[str]:
+    """The images of this host whose names start with the typed text."""
+
+    async def images(runtime: "Runtime") -> list[str]:
+        from reconciler.desired.base_images import names_in
+
+        return names_in(runtime.settings.image_dir)
+
+    return _beginning(incomplete, images)
+
+
 def complete_host(incomplete: str) -> list[str]:
     """The hosts of the store whose names start with the typed text."""
 

@@ -1,0 +1,111 @@
+"""What was pulled: verified, converted, and put in its place with a description of where it came from."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from reconciler.errors import Conflict, OperationFailed
+from reconciler.files.atomic import fsync_path, reporting_os_errors, write_whole
+from reconciler.files.plain import read_plain_file
+from reconciler.files.space import allocated_bytes, require_space
+from reconciler.image.checksums import Checksum
+from reconciler.image.published import FileFacts, ImageFiles, is_unchanged
+from reconciler.model.base import Frozen
+from reconciler.model.named_image import ImageOrigin
+from reconciler.process import run
+
+RAW = "raw"
+CONVERTIBLE = frozenset({RAW, "vdi", "vhdx", "vpc"})
+"""The formats that are one file each: an image in another could name files of this host, and have them read."""
+
+_MODE = 0o644
+_CONVERT_TIMEOUT_S = 3600.0
+_DESCRIPTION_LIMIT_BYTES = 64 * 1024
+_CHUNK_BYTES = 1 << 20
+
+
+class PulledDescription(Frozen):
+    """The content of the `.json` file beside an image that was pulled."""
+
+    origin: ImageOrigin
+    disk: FileFacts
+
+
+def pull_description(disk: Path) -> PulledDescription | None:
+    """The description of an image that was pulled; None if there is none. Blocking."""
+    try:
+        text = read_plain_file(ImageFiles.beside(disk).description, limit_bytes=_DESCRIPTION_LIMIT_BYTES)
+        return PulledDescription.model_validate_json(text)
+    except (OSError, ValidationError):
+        return None
+
+
+def origin_of(disk: Path) -> ImageOrigin | None:
+    """Where an image was pulled from; None if it was not, or is no longer what was pulled. Blocking."""
+    said = pull_description(disk)
+    return said.origin if said is not None and is_unchanged(disk, said.disk) else None
+
+
+def verify(part: Path, expected: Checksum | None) -> Mapping[str, str]:
+    """The digests of a file, by algorithm: SHA-256 and the expected one. Blocking.
+
+    Raises `WrongChecksum` if they are not as expected.
+    """
+    found = _digests(part, {"sha256", *([expected.algorithm] if expected else [])})
+    if expected is not None and found[expected.algorithm] != expected.digest:
+        raise WrongChecksum(f"what was downloaded has the {expected.algorithm} {found[expected.algorithm]}", expected)
+    return found
+
+
+class WrongChecksum(OperationFailed):
+    """What was downloaded is not what was published."""
+
+    def __init__(self, message: str, expected: Checksum) -> None:
+        super().__init__(
+            f"{message}, and should have {expected.digest}",
+            hint="it was removed: try again later; if that does not help, somebody has changed it on the way",
+        )
+
+
+async def converted(part: Path, found: str) -> Path:
+    """The same image as qcow2, in a file beside it; the caller removes it."""
+    target = part.with_name(f"{part.name}.qcow2")
+    require_space(part.parent, allocated_bytes(part))
+    argv = ["qemu-img", "convert", "-f", found, "-O", "qcow2", str(part), str(target)]
+    try:
+        await run(argv, timeout_s=_CONVERT_TIMEOUT_S)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def put_in_place(made: Path, disk: Path, origin: ImageOrigin, sha256: str, *, replace: bool) -> None:
+    """Give a finished image its name; without `replace` only if nothing has it. Blocking.
+
+    The description comes first: after a kill it does not match what is there, or nothing is.
+    """
+    with reporting_os_errors(disk):
+        made.chmod(_MODE)
+        fsync_path(made)
+        status = made.stat()
+        facts = FileFacts(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=sha256)
+        said = PulledDescription(origin=origin, disk=facts).model_dump_json(indent=2) + "\n"
+        if not replace and os.path.lexists(disk):
+            raise Conflict(f"{disk} has been created meanwhile")
+        write_whole(ImageFiles.beside(disk).description, said.encode(), mode=_MODE)
+        made.replace(disk)
+        fsync_path(disk.parent)
+
+
+def _digests(path: Path, algorithms: set[str]) -> dict[str, str]:
+    """The digests of a file, which is read once."""
+    hashes = {name: hashlib.new(name) for name in algorithms}
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            for one in hashes.values():
+                one.update(chunk)
+    return {name: one.hexdigest() for name, one in hashes.items()}
