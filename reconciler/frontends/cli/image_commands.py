@@ -154,8 +154,9 @@ def pull(
         )
         return await pull_image(use.runtime, request, narrate)
 
-    how_to_end = CommandEnding(output=output, when_interrupted="run it again to continue after what has arrived")
-    return present(work, how_to_end)
+    return present(
+        work, CommandEnding(output=output, when_interrupted="run it again to continue after what has arrived")
+    )
 
 
 @image.command("list")
