@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from reconciler.daemon.metrics import MEASURES
+from reconciler.daemon.node_metrics import NODE_MEASURES
 from reconciler.error_codes import ErrorCode
 from reconciler.errors import CLASSES, is_recoverable
 from reconciler.frontends.mcp.tools import TOOLS
@@ -48,7 +49,10 @@ def render_tool_table() -> str:
 
 def render_metrics_table() -> str:
     """Every metric of the service: its labels and what it says."""
-    rows = ((f"`{of.name}`", ", ".join(f"`{label}`" for label in of.labels), of.meaning) for of in MEASURES)
+    rows = (
+        (f"`{of.name}`", ", ".join(f"`{label}`" for label in of.labels), of.meaning)
+        for of in (*MEASURES, *NODE_MEASURES)
+    )
     return _table(("metric", "labels", "says"), rows)
 
 

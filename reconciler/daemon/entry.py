@@ -9,6 +9,7 @@ import structlog
 from reconciler.controller.round_results import RoundResult
 from reconciler.daemon.host_reports import keep_reported
 from reconciler.daemon.metrics import Metrics, served
+from reconciler.daemon.node_metrics import NodeCollector, reading_counters
 from reconciler.daemon.round_loop import OnRound
 from reconciler.daemon.service import Scope, Service, take
 from reconciler.daemon.service_manager import ServiceManager
@@ -38,6 +39,7 @@ async def run_service(
     async with AsyncExitStack() as stack:
         if metrics_port:
             metrics = Metrics()
+            metrics.registry.register(NodeCollector(reading_counters(runtime)))
             observers.append(metrics.on_round)
             await stack.enter_async_context(served(metrics, metrics_port))
         lease = runtime.lease(SERVICE)

@@ -52,6 +52,7 @@ TABLES = {
     "list[Job]": "node_tables:show_jobs",
     "list[NamedImage]": "image_tables:show_images",
     "list[NetFaultInfo]": "fault_tables:show_faults",
+    "list[NodeLoad]": "load_tables:show_loads",
     "list[SnapshotInfo]": "snapshot_tables:show_snapshots",
     "list[TemplateInfo]": "template_commands:show_templates",
     "list[TopologySummary]": "topology_tables:show_topologies",

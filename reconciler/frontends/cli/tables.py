@@ -33,17 +33,23 @@ def print_columns(
         width=None if people else _UNLIMITED_COLUMNS,
         highlight=False,
     )
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(one_line(cell), styles.get(cell, "")) for cell in row))
+    table = columns_of(headers, rows, styles)
     if empty and not table.rows:
         _line(empty)
         return
     console.print(table)
     for line in text.getvalue().splitlines():
         sys.stdout.write(line.rstrip() + "\n")
+
+
+def columns_of(headers: Sequence[str], rows: Iterable[Sequence[str]], styles: Mapping[str, str] = {}) -> Table:
+    """The table itself, every cell of which is one line of safe text."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(one_line(cell), styles.get(cell, "")) for cell in row))
+    return table
 
 
 def show_status(status: ClusterStatus) -> None:

@@ -16,6 +16,7 @@ from reconciler.concurrency import together
 from reconciler.errors import LibvirtUnavailable
 from reconciler.host.libvirt import domains, networks, screen
 from reconciler.host.libvirt.domain_file_uses import file_uses_of
+from reconciler.host.libvirt.domain_statistics import read_counters
 from reconciler.host.libvirt.domain_xml import (
     DomainRecord,
     parse_domain,
@@ -30,6 +31,7 @@ from reconciler.host.shared_observation import SharedObservation
 from reconciler.model import names
 from reconciler.model.document import Halt, PowerState, Unknown
 from reconciler.model.file_use import FileUse
+from reconciler.model.node_load import NodeCounters
 
 _LOOKED_AT_AT_ONCE = 10
 """One thread reads this many definitions in a row: handing over to more threads would take longer."""
@@ -91,6 +93,10 @@ class Libvirt:
     async def file_uses(self) -> tuple[FileUse, ...]:
         """The files that the machines of this host use as disks and below them, of any owner."""
         return await self.connection.ask(file_uses_of)
+
+    async def counters(self) -> Mapping[tuple[str, str], NodeCounters]:
+        """What has been counted of every machine with one of our names, by cluster and node."""
+        return await self.connection.ask(read_counters)
 
     async def _look_at_domains(self, cluster: str) -> dict[str, FoundDomain]:
         listed = (await self._domains()).get(cluster, {})

@@ -23,7 +23,7 @@ QEMU_LOGS = Path("/var/log/libvirt/qemu")
 LOG_LIMIT_BYTES = 64 * 1024
 """Several times as much as a start, or the registers of many CPUs, print."""
 
-_STATES = {
+POWER_STATES = {
     libvirt.VIR_DOMAIN_RUNNING: PowerState.RUNNING,
     libvirt.VIR_DOMAIN_BLOCKED: PowerState.RUNNING,
     libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
@@ -92,15 +92,15 @@ def read_power(domain: Any, state: int, reason: int) -> tuple[PowerState, Halt |
 
     Without a halt the machine runs, is shutting down, or was turned off on purpose.
     """
-    if state not in _STATES:
+    if state not in POWER_STATES:
         raise OperationFailed(f"libvirt reports the unknown domain state {state}")
     if state == libvirt.VIR_DOMAIN_PAUSED and reason == libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN:
         return PowerState.STOPPING, None
     halt = _halt(domain, state, reason)
     if isinstance(halt, Halt) and state != libvirt.VIR_DOMAIN_SHUTOFF:
         halt = halt.model_copy(update={"since": halt.since or _changed_at(domain.name())})
-        return _STATE_OF.get(halt.reason, _STATES[state]), halt
-    return _STATES[state], halt
+        return _STATE_OF.get(halt.reason, POWER_STATES[state]), halt
+    return POWER_STATES[state], halt
 
 
 def _changed_at(name: str, directory: Path = STATUS_FILES) -> datetime | None:

@@ -16,10 +16,11 @@ from reconciler.records.approval import Approval
 from reconciler.records.plan_view import plan_view
 from reconciler.usecases.ansible_inventory import inventory_as_ini
 from reconciler.usecases.login_names import named_logins, render_ssh_config
+from reconciler.usecases.node_loads import LoadMeter
 from tests.integration.bed import SHARED_CLUSTER as CLUSTER
 from tests.integration.bed import Bed, Session, host_libvirt
 from tests.integration.guests.conftest import NODES
-from tests.waiting import BOOT_TIMEOUT_S, eventually
+from tests.waiting import BOOT_TIMEOUT_S, PATIENCE_S, eventually
 
 
 def machines_started() -> int:
@@ -89,6 +90,21 @@ async def test_ssh_and_ansible_log_in_by_the_names_of_nodes(untouched_trio: Sess
         subprocess.run, ansible, capture_output=True, text=True, timeout=300, check=True, env={**os.environ, **private}
     )
     assert sorted(set(done.stdout.split()) & set(NODES)) == list(NODES)
+
+
+async def test_what_a_node_does_shows_in_its_load_and_not_in_that_of_the_others(untouched_trio: Session) -> None:
+    meter = LoadMeter(untouched_trio.runtime, CLUSTER)
+    await meter.look()
+    work = "dd if=/dev/zero bs=1M count=4 2>/dev/null; dd if=/dev/vda of=/dev/null bs=1M count=8 iflag=direct"
+    await untouched_trio.nodes.run(CLUSTER, "n0", work, timeout_s=PATIENCE_S)
+    busy, *others = await meter.look()
+    assert [load.node_name for load in (busy, *others)] == list(NODES)
+    assert all(load.memory_bytes == 512 << 20 and load.resident_bytes and load.cpu_pct for load in (busy, *others))
+    assert busy.interval_s
+    assert (busy.sent_bytes_per_s or 0) * busy.interval_s > 4 << 20
+    assert (busy.disk_read_bytes_per_s or 0) * busy.interval_s >= 8 << 20
+    for idle in others:
+        assert (idle.sent_bytes_per_s or 0) * busy.interval_s < 1 << 20
 
 
 async def test_a_session_killed_in_the_guest_is_replaced_unseen(trio: Session) -> None:
