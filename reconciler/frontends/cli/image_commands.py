@@ -37,6 +37,16 @@ ImageNames = Annotated[
     typer.Argument(metavar="NAME...", help="Names of images.", autocompletion=complete_image, callback=_valid_names),
 ]
 
+PublishedImage = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME|URL",
+        help="A published image, such as debian-12 or ubuntu-24.04; or the https address of one.",
+        autocompletion=complete_published,
+        callback=valid_text,
+    ),
+]
+
 
 def name_of_a_file(path: str | None) -> str | None:
     """A path with a file name."""
@@ -90,15 +100,7 @@ def build(
 @image.command()
 @prints
 def pull(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|URL",
-            help="A published image, such as debian-12 or ubuntu-24.04; or the https address of one.",
-            autocompletion=complete_published,
-            callback=valid_text,
-        ),
-    ],
+    source: PublishedImage,
     name: Annotated[
         str | None,
         typer.Option("--name", metavar="NAME", help="Name for topologies. Default: NAME, or from the address."),
