@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from reconciler.controller.round_results import RoundResult
 from reconciler.daemon.host_reports import keep_reported
@@ -22,14 +23,24 @@ log = structlog.get_logger(__name__)
 
 _MOST_CLUSTERS_NAMED = 5
 
+Door = Callable[[CollectorRegistry], AbstractAsyncContextManager[object]]
+"""Opens what else is served beside the service, with its metrics."""
+
 
 async def run_service(
-    runtime: Runtime, clusters: Sequence[str], stop: asyncio.Event, *, resync_s: float, metrics_port: int
+    runtime: Runtime,
+    clusters: Sequence[str],
+    stop: asyncio.Event,
+    *,
+    resync_s: float,
+    metrics_port: int,
+    door: Door | None = None,
 ) -> None:
     """Keep clusters as their records say until `stop` is set; all of them if none is named.
 
     Waits for the lease as long as another controller of this host holds it. Reports to the service manager, if there
-    is one; serves metrics unless `metrics_port` is 0. Raises `Conflict` where another machine has this host's name.
+    is one; serves metrics unless `metrics_port` is 0, and through a `door`. Raises `Conflict` where another machine has
+    this host's name.
     """
     await _require_names(runtime, clusters)
     scope = Scope(clusters=frozenset(clusters), resync_s=resync_s)
@@ -37,10 +48,13 @@ async def run_service(
     status = StatusLine(manager)
     observers: list[OnRound] = [status.on_round]
     async with AsyncExitStack() as stack:
-        if metrics_port:
+        if metrics_port or door:
             metrics = Metrics()
             metrics.registry.register(NodeCollector(reading_counters(runtime)))
             observers.append(metrics.on_round)
+        if door:
+            await stack.enter_async_context(door(metrics.registry))
+        if metrics_port:
             await stack.enter_async_context(served(metrics, metrics_port))
         lease = runtime.lease(SERVICE)
         service = Service(

@@ -20,6 +20,8 @@ class Edge:
     cut: bool
     label: str
     both: bool
+    effect: str = ""
+    heals_in_s: float | None = None
 
 
 def edges_of(graph: ClusterGraph) -> list[Edge]:
@@ -35,7 +37,7 @@ def _edges(graph: ClusterGraph, labels: dict[tuple[str, str], str]) -> Iterator[
         if there not in drawn:
             both = labels.get(back) == labels[there]
             drawn |= {there, back} if both else {there}
-            yield Edge(link.sender, link.receiver, link.cut, labels[there], both)
+            yield Edge(link.sender, link.receiver, link.cut, labels[there], both, link.effect, link.heals_in_s)
 
 
 def left_out(edges: list[Edge]) -> str:

@@ -1,6 +1,7 @@
 """Draws a cluster: the graph of what its record and its status say."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.faults.combine import Fault, fold, wanted_at
@@ -25,6 +26,16 @@ async def cluster_graph(runtime: Runtime, cluster: str) -> ClusterGraph:
 
 def graph_of(record: ClusterRecord, status: ClusterStatus, now: datetime) -> ClusterGraph:
     """The graph of a record and a status at one moment."""
+    return graph_seen(record, seen_in(status), status.network_active, now)
+
+
+def seen_in(status: ClusterStatus) -> list[GraphNode]:
+    """What a status says of each node."""
+    return [GraphNode(of.name, of.role, of.ip, of.domain_state, _problem(of)) for of in status.nodes]
+
+
+def graph_seen(record: ClusterRecord, seen: Iterable[GraphNode], network_active: bool, now: datetime) -> ClusterGraph:
+    """The graph of a record and of what was seen of its nodes; whether a cable is pulled is up to the record."""
     faults, names = wanted_at(record.faults.values(), now), tuple(record.spec.nodes)
     received = fold(faults, names)
     place = {name: number for number, name in enumerate((*names, HOST))}
@@ -33,18 +44,8 @@ def graph_of(record: ClusterRecord, status: ClusterStatus, now: datetime) -> Clu
         cluster_name=record.cluster_name,
         network=record.spec.network.name,
         subnet=str(record.spec.network.subnet),
-        network_active=status.network_active,
-        nodes=tuple(
-            GraphNode(
-                name=node.name,
-                role=node.role,
-                ip=node.ip,
-                state=node.domain_state,
-                problem=_problem(node),
-                unplugged=node.name in received and received[node.name].down,
-            )
-            for node in status.nodes
-        ),
+        network_active=network_active,
+        nodes=tuple(replace(of, unplugged=of.name in received and received[of.name].down) for of in seen),
         links=tuple(sorted(links, key=lambda of: (place[of.sender], place[of.receiver]))),
         faults=tuple(
             GraphFault(of.declared_as or of.handle_id, fault_in_words(of), _left_s([of.expires_at], now))

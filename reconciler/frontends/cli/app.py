@@ -26,6 +26,7 @@ from reconciler.frontends.cli import (
     load_commands,
     login_commands,
     node_commands,
+    page_commands,
     picture_commands,
     service_commands,
     snapshot_commands,
@@ -88,6 +89,7 @@ for group in (
     store_commands,
     doctor_command,
     service_commands,
+    page_commands,
 ):
     app.add_typer(group.app)
 

@@ -2,10 +2,9 @@
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
-import asyncio
 import gc
-import signal
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -15,11 +14,18 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster, complete_condition
 from reconciler.frontends.cli.options import AnyCluster, Cluster, Output, OutputFormat, log_options
-from reconciler.frontends.cli.output import narrate, prints
+from reconciler.frontends.cli.output import prints
+from reconciler.frontends.cli.page_commands import AllowActions, HttpAddress, page_words, stop_signal
 from reconciler.frontends.cli.session import CommandEnding, present, run_command
+from reconciler.frontends.mcp.server_options import HttpPlace
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from prometheus_client import CollectorRegistry
+
+    from reconciler.frontends.web.page import Words
     from reconciler.model.status import Condition
     from reconciler.usecases.cluster_events import ClusterEvent
 
@@ -35,6 +41,19 @@ class LogFormat(StrEnum):
     AUTO = "auto"
     TEXT = "text"
     JSON = "json"
+
+
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Serve Prometheus metrics on this port of the loopback interface; 0 serves none. Default: "
+        "metrics_port of the configuration.",
+    ),
+]
 
 
 @app.command()
@@ -57,17 +76,9 @@ def watch(
             help="How often to reconcile even without an event. Default: resync_s of the configuration.",
         ),
     ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            "--metrics-port",
-            metavar="PORT",
-            min=0,
-            max=65535,
-            help="Serve Prometheus metrics on this port of the loopback interface; 0 serves none. Default: "
-            "metrics_port of the configuration.",
-        ),
-    ] = None,
+    metrics_port: MetricsPort = None,
+    http: HttpAddress = None,
+    allow_actions: AllowActions = False,
     log_format: Annotated[
         LogFormat,
         typer.Option(
@@ -80,7 +91,12 @@ def watch(
     It runs until Ctrl-C or SIGTERM.
 
     While it runs, other commands and tools only record the desired state and wait.
+
+    With --http it serves the live page, which `vmcluster ui` opens, MCP at /mcp and metrics at /metrics.
     """
+    if allow_actions and http is None:
+        raise typer.BadParameter("needs --http", param_hint="--allow-actions")
+    words = page_words()
     as_json = log_format is LogFormat.JSON or (log_format is LogFormat.AUTO and not sys.stderr.isatty())
     options = log_options.get()
     log_options.set(replace(options, verbosity=max(1, options.verbosity), as_json=as_json or options.as_json))
@@ -93,12 +109,24 @@ def watch(
         await keep_watch(
             use.runtime,
             clusters or (),
-            _stop_signal(),
+            stop_signal(),
             resync_s=settings.resync_s if resync_s is None else resync_s,
             metrics_port=settings.metrics_port if metrics_port is None else metrics_port,
+            door=_door(use, http, words, allow_actions=allow_actions),
         )
 
     run_command(work)
+
+
+def _door(
+    use: UseCases, http: HttpPlace | None, words: "Words", *, allow_actions: bool
+) -> "Callable[[CollectorRegistry], AbstractAsyncContextManager[object]] | None":
+    """What opens the door with the service's metrics; None if there is to be none."""
+    if http is None:
+        return None
+    from reconciler.frontends.web.door import opened_door
+
+    return lambda metrics: opened_door(use.runtime, http, words, allow_actions=allow_actions, metrics=metrics)
 
 
 def _collect_rarely() -> None:
@@ -172,19 +200,3 @@ def wait_for(
         typer.echo(f"cluster {cluster}: {said}")
 
     return present(work, CommandEnding(output=output), show)
-
-
-def _stop_signal() -> asyncio.Event:
-    """An event set by the first SIGTERM or SIGINT; a second one kills the process."""
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-
-    def on_signal(number: signal.Signals) -> None:
-        narrate(f"{number.name}: stopping after the running actions; repeat to stop immediately")
-        stop.set()
-        for each in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(each)
-            signal.signal(each, signal.SIG_DFL)
-
-    for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, on_signal, each)
-    return stop

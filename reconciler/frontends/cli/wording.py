@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
@@ -58,6 +58,19 @@ def in_commands(text: str) -> str:
     """
     context = cast("typer.Context | None", _click.get_current_context(silent=True))
     return _CALL.sub(lambda found: f"`{_spelled(context, found)}`", text) if context else text
+
+
+def spelling_of_now() -> Callable[[str], str]:
+    """`in_commands` as the running command has it, for other threads and for later."""
+    context = cast("typer.Context | None", _click.get_current_context(silent=True))
+
+    def spelled(text: str) -> str:
+        if context is None:
+            return text
+        with context.scope(cleanup=False):
+            return in_commands(text)
+
+    return spelled
 
 
 def command_words(tool: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from mcp.server.mcpserver import Context, MCPServer
@@ -25,9 +25,9 @@ _CLIENT_NAME_MAX_LENGTH = 40
 class Backend:
     """The use cases, and the changes in progress."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: "ToolService | None" = None) -> None:
         self.watch = ResourceWatch(self.host)
-        self._host: ToolService | None = None
+        self._host = host
         self._settling: set[asyncio.Task[Any]] = set()
 
     async def host(self) -> "ToolService":
@@ -58,14 +58,21 @@ Call = Context[Backend, Any]
 """What a tool is given in addition to its arguments."""
 
 
-@asynccontextmanager
-async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
-    """A backend for the lifetime of the server."""
-    backend = Backend()
-    try:
-        yield backend
-    finally:
-        await backend.close()
+Lifespan = Callable[[MCPServer[Backend]], AbstractAsyncContextManager[Backend]]
+
+
+def lifespan_with(host: "ToolService | None") -> Lifespan:
+    """A backend for the lifetime of the server; without a `host`, use cases that the first call opens."""
+
+    @asynccontextmanager
+    async def lifespan(_server: MCPServer[Backend]) -> AsyncIterator[Backend]:
+        backend = Backend(host)
+        try:
+            yield backend
+        finally:
+            await backend.close()
+
+    return lifespan
 
 
 async def ask(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolResult[T]":

@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult, Tool
 
 from reconciler import __version__
-from reconciler.frontends.mcp.backend import Backend, lifespan
+from reconciler.frontends.mcp.backend import Backend, lifespan_with
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.listed_tools import listed_tools
 from reconciler.frontends.mcp.mode import Mode
@@ -21,6 +21,7 @@ from reconciler.frontends.mcp.stdio_messages import stdio_streams
 
 if TYPE_CHECKING:
     from reconciler.frontends.mcp.tool_calls import ToolCalls
+    from reconciler.frontends.mcp.tool_usecases import ToolService
 
 _TOOLS_STAY_MS = 3_600_000
 _EVERYTHING = Mode()
@@ -29,8 +30,11 @@ _EVERYTHING = Mode()
 class ClusterServer(ReadingServer):
     """An MCP server that always answers with the envelope of the contract, also to invalid arguments."""
 
-    def __init__(self, mode: Mode = _EVERYTHING, *, local: bool = True) -> None:
-        """With `local`, the one client is on this host: the roots that it names are directories of it."""
+    def __init__(self, mode: Mode = _EVERYTHING, *, local: bool = True, host: "ToolService | None" = None) -> None:
+        """With `local`, the one client is on this host: the roots that it names are directories of it.
+
+        With a `host`, its use cases are called instead of those that the first call would open.
+        """
         self._mode = mode
         self._local = local
         self._calls: ToolCalls | None = None
@@ -42,7 +46,7 @@ class ClusterServer(ReadingServer):
             description="Clusters of virtual machines, declared and reconciled",
             instructions="\n".join(filter(None, [INSTRUCTIONS, mode.in_words()])),
             version=__version__,
-            lifespan=lifespan,
+            lifespan=lifespan_with(host),
             log_level="WARNING",
             cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_STAY_MS, scope="public")},
         )

@@ -17,17 +17,18 @@ from typing import Any
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from pydantic_core import to_json
+from starlette.applications import Starlette
 
 from reconciler.errors import ConfigurationInvalid
 from reconciler.files.atomic import create_whole
 from reconciler.frontends.mcp.cluster_server import ClusterServer
 from reconciler.frontends.mcp.http_connection import TimelyConnection
-from reconciler.frontends.mcp.server_options import HttpPlace
+from reconciler.frontends.mcp.server_options import TOKEN_FILE, HttpPlace
 from reconciler.frontends.mcp.stdio_messages import LONGEST, Refused, parse_message, render_message
 from reconciler.settings import load_settings
 
-_PATH = "/mcp"
-_TOKEN_FILE = "mcp-token"  # noqa: S105  a name
+MCP_PATH = "/mcp"
+
 _MOST_CONNECTIONS = 200
 _PATIENCE_AT_END_S = 5
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -41,7 +42,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 def serve(server: ClusterServer, place: HttpPlace) -> None:
     """Serve until a signal arrives. Raises `ConfigurationInvalid` if token, certificate or address cannot be used."""
-    token_file = place.token_file or load_settings().state_dir / _TOKEN_FILE
+    token_file = place.token_file or load_settings().state_dir / TOKEN_FILE
     token = token_in(token_file)
     listener = _listen(place)
     port = int(listener.getsockname()[1])
@@ -64,7 +65,7 @@ def serve(server: ClusterServer, place: HttpPlace) -> None:
     except OSError as error:  # also of the ssl module
         raise ConfigurationInvalid(f"the certificate or its key cannot be used: {error}") from error
     print(
-        f"vmcluster-mcp: serving at {scheme}://{_authority(place.host, port)}{_PATH}, token in {token_file}",
+        f"vmcluster-mcp: serving at {scheme}://{_authority(place.host, port)}{MCP_PATH}, token in {token_file}",
         file=sys.stderr,
         flush=True,
     )
@@ -73,13 +74,17 @@ def serve(server: ClusterServer, place: HttpPlace) -> None:
 
 def http_app(server: ClusterServer, token: str, security: TransportSecuritySettings) -> App:
     """The application: what has no token is refused before it is read."""
-    protocol = server.streamable_http_app(
-        streamable_http_path=_PATH,
+    return _with_token(whole_messages(mcp_protocol(server, security)), token)
+
+
+def mcp_protocol(server: ClusterServer, security: TransportSecuritySettings) -> Starlette:
+    """The protocol itself, which checks no token."""
+    return server.streamable_http_app(
+        streamable_http_path=MCP_PATH,
         stateless_http=True,
         max_request_body_size=LONGEST,
         transport_security=security,
     )
-    return _with_token(_with_whole_messages(protocol), token)
 
 
 def _listen(place: HttpPlace) -> socket.socket:
@@ -121,7 +126,7 @@ def _lower_scheme(said: bytes) -> bytes:
     return scheme.lower() + b" " + rest.strip()
 
 
-def _with_whole_messages(app: App) -> App:
+def whole_messages(app: App) -> App:
     """Messages are parsed as over standard input: the same limits, the same answers to what is none."""
 
     async def parsed(scope: Scope, receive: Receive, send: Send) -> None:

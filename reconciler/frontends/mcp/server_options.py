@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 from reconciler import __version__
 from reconciler.model.choices import Confirmation, Toolset
 
+TOKEN_FILE = "mcp-token"  # noqa: S105  a name
+"""In `state_dir`: what clients send over HTTP, unless another file is named."""
+
 
 @dataclass(frozen=True, slots=True)
 class HttpPlace:
@@ -83,7 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     http = parser.add_argument_group("Streamable HTTP, at /mcp")
     http.add_argument(
-        "--http", type=_address, metavar="ADDRESS:PORT", help="listen there; addresses other than loopback need TLS"
+        "--http",
+        type=listening_address,
+        metavar="ADDRESS:PORT",
+        help="listen there; addresses other than loopback need TLS",
     )
     http.add_argument(
         "--token-file",
@@ -112,7 +118,8 @@ def _toolsets(text: str) -> frozenset[Toolset]:
     return frozenset(map(Toolset, names))
 
 
-def _address(text: str) -> tuple[str, int]:
+def listening_address(text: str) -> tuple[str, int]:
+    """An address and a port. Raises `argparse.ArgumentTypeError`."""
     try:
         parts = urlsplit(f"//{text}")
         host, port = parts.hostname, parts.port

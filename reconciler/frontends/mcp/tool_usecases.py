@@ -32,9 +32,11 @@ log = structlog.get_logger(__name__)
 class ToolService:
     """The use cases in this process. If opening them fails, that is the answer, and the next call tries again."""
 
-    def __init__(self) -> None:
-        log_to_stderr(LogLevel.INFO)
-        self._runtime: Runtime | None = None
+    def __init__(self, runtime: Runtime | None = None) -> None:
+        """With a `runtime`, over what this process has open already: its log and its end are not the tools' affair."""
+        if runtime is None:
+            log_to_stderr(LogLevel.INFO)
+        self._runtime = runtime
         self._opening = asyncio.Lock()
         self._exit = AsyncExitStack()
 

@@ -1,0 +1,1 @@
+"""The live page: one application over HTTP, with MCP and the metrics behind the same door."""

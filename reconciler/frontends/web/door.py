@@ -1,0 +1,173 @@
+"""The one door: the page, MCP and the metrics, served by one application at one address behind one token."""
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from reconciler.errors import ConfigurationInvalid
+from reconciler.files.atomic import write_whole
+from reconciler.frontends.mcp.cluster_server import ClusterServer
+from reconciler.frontends.mcp.http_connection import TimelyConnection
+from reconciler.frontends.mcp.http_server import MCP_PATH, mcp_protocol, token_in, whole_messages
+from reconciler.frontends.mcp.mode import chosen_mode
+from reconciler.frontends.mcp.server_options import TOKEN_FILE, HttpPlace, Options
+from reconciler.frontends.mcp.tool_usecases import ToolService
+from reconciler.frontends.web.access import Access
+from reconciler.frontends.web.page import Page, Words
+from reconciler.frontends.web.page_app import page_routes
+from reconciler.frontends.web.page_guard import App, Guard, Protected, Receive, Scope, Send
+from reconciler.frontends.web.way_in import DOOR_FILE, entry_url
+from reconciler.progress import no_progress
+from reconciler.runtime import Runtime
+from reconciler.usecases.application import UseCases
+
+_ACTOR = "page"
+_MOST_CONNECTIONS = 1000
+_PATIENCE_AT_END_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDoor:
+    """Where it is, and the URL that lets one browser in."""
+
+    url: str
+    access: Access
+
+    def entry(self, cluster: str = "") -> str:
+        """A URL that works once."""
+        return entry_url(self.url, self.access.new_code(), cluster)
+
+
+@asynccontextmanager
+async def opened_door(
+    runtime: Runtime,
+    place: HttpPlace,
+    words: Words,
+    *,
+    allow_actions: bool,
+    metrics: CollectorRegistry | None = None,
+) -> AsyncIterator[OpenDoor]:
+    """Serve at an address of the loopback interface. Raises `ConfigurationInvalid` if it cannot be used."""
+    state_dir = runtime.settings.state_dir
+    token = token_in(state_dir / TOKEN_FILE)
+    with _listening(place.host, place.port) as listener:
+        access = Access(token)
+        page = Page(UseCases(runtime, actor=_ACTOR, progress=no_progress), access, words, allow_actions=allow_actions)
+        door = OpenDoor(f"http://{_authority(place.host, listener.getsockname()[1])}/", access)
+        server = _Server(_configuration(door_app(page, metrics)))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        note = state_dir / DOOR_FILE
+        said = json.dumps({"url": door.url}).encode()
+        try:
+            await asyncio.to_thread(write_whole, note, said)
+            yield door
+        finally:
+            await asyncio.to_thread(_remove_own, note, said)
+            await page.close()
+            server.should_exit = True
+            await serving
+
+
+def door_app(page: Page, metrics: CollectorRegistry | None) -> Starlette:
+    """The application."""
+    mode = chosen_mode(Options(read_only=not page.allow_actions))
+    protocol = mcp_protocol(
+        ClusterServer(mode, local=False, host=ToolService(page.use.runtime)),
+        TransportSecuritySettings(enable_dns_rebinding_protection=False),  # the guard has looked
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with protocol.router.lifespan_context(protocol):
+            yield
+
+    only_token = Middleware(Protected, access=page.access, sessions=False)
+    routes: list[BaseRoute] = [
+        *page_routes(page),
+        Route(MCP_PATH, _Unchanged(whole_messages(protocol)), middleware=[only_token]),
+    ]
+    if metrics is not None:
+        routes.append(Route("/metrics", _served_metrics(metrics), middleware=[only_token]))
+    return Starlette(routes=routes, middleware=[Middleware(Guard)], lifespan=lifespan)
+
+
+class _Unchanged:
+    """An application that a route passes every request to, whatever its method."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, receive, send)
+
+
+def _served_metrics(metrics: CollectorRegistry) -> Callable[[Request], Response]:
+    def serve_metrics(_: Request) -> Response:
+        return Response(generate_latest(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    return serve_metrics
+
+
+class _Server(uvicorn.Server):
+    """A server beside other work: signals are that work's affair."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _configuration(app: Starlette) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=TimelyConnection,
+        ws="none",
+        loop="none",
+        lifespan="on",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MOST_CONNECTIONS,
+        timeout_graceful_shutdown=_PATIENCE_AT_END_S,
+    )
+
+
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    if host != "localhost" and not ip_address(host).is_loopback:
+        raise ConfigurationInvalid(
+            f"{host} is not an address of the loopback interface",
+            hint="serve the page there, and reach it from elsewhere with `ssh -L 8765:127.0.0.1:8765 HOST`",
+        )
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_MOST_CONNECTIONS)
+    except (OSError, OverflowError) as error:
+        raise ConfigurationInvalid(f"cannot listen at {_authority(host, port)}: {error}") from error
+    with listener:
+        yield listener
+
+
+def _authority(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _remove_own(note: Path, said: bytes) -> None:
+    with suppress(OSError):
+        if note.read_bytes() == said:
+            note.unlink()

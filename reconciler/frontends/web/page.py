@@ -1,0 +1,72 @@
+"""What the page is served from, and how its requests reach the use cases."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from reconciler.errors import ClusterError
+from reconciler.frontends.web.access import Access
+from reconciler.frontends.web.page_messages import Spell
+from reconciler.frontends.web.sources import Sources
+from reconciler.usecases.application import UseCases
+from reconciler.usecases.envelope import Envelope
+
+T = TypeVar("T")
+Work = Callable[[UseCases], Awaitable[T]]
+Words = Callable[[str, str], str]
+"""Spells the calls that a text about a cluster names, as the reader of the page types them."""
+
+MOST_CHANGES = 50
+"""So many actions may be under way at once."""
+
+
+class Page:
+    """One server's page; with `allow_actions` it may change clusters."""
+
+    def __init__(self, use: UseCases, access: Access, words: Words, *, allow_actions: bool) -> None:
+        self.access = access
+        self.allow_actions = allow_actions
+        self.use = use
+        self._words = words
+        self.sources = Sources(use, self.spelled_for)
+        self._settling: set[asyncio.Task[Any]] = set()
+
+    def spelled_for(self, cluster: str) -> Spell:
+        """Spells calls in texts about a cluster."""
+        return partial(_spell, self._words, cluster)
+
+    async def answer(self, cluster: str, work: Work[T], shown: Callable[[T], Any] = lambda result: result) -> Any:
+        """The result of `work` as data, or why there is none."""
+        with Envelope[T]() as envelope:
+            result = await work(self.use)
+            envelope.result = result
+            return {"result": await asyncio.to_thread(shown, result), "error": None}
+        error = envelope.error
+        return {"result": None, "error": error and self._told(cluster, error)}
+
+    async def settle(self, cluster: str, work: Work[T]) -> Any:
+        """As `answer`, for what changes a cluster: it continues if the browser no longer waits."""
+        task = asyncio.ensure_future(self.answer(cluster, work))
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        return await asyncio.shield(task)
+
+    @property
+    def busy(self) -> bool:
+        """Whether as many actions are under way as may be."""
+        return len(self._settling) >= MOST_CHANGES
+
+    async def close(self) -> None:
+        """Let all viewers go, and leave what is being done to a later round."""
+        await self.sources.close()
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
+
+    def _told(self, cluster: str, error: ClusterError) -> dict[str, Any]:
+        return {"code": error.code.value, "message": self._words(str(error), cluster)}
+
+
+def _spell(words: Words, cluster: str, text: str) -> str:
+    return words(text, cluster)

@@ -1,0 +1,119 @@
+// What the page does to a cluster, each with a question first where something is lost.
+
+import { announce, byId, el } from "./dom.js";
+import { act, ask } from "./session.js";
+
+export class Actions {
+  // `cluster()` is the name of the cluster that is shown, `view()` what is known of it, `graph` where lines are drawn.
+  constructor(cluster, view, graph) {
+    this.cluster = cluster;
+    this.view = view;
+    this.graph = graph;
+  }
+
+  toolbar() {
+    return [
+      el("button", { type: "button", onclick: () => this.start(null) }, "Start all"),
+      el("button", { type: "button", onclick: () => this.snapshot() }, "Snapshot…"),
+      el("button", { type: "button", id: "draw", onclick: () => this.draw() }, "Draw a cut"),
+      el("button", { type: "button", onclick: () => this.partition([], []) }, "Partition…"),
+      el("button", { type: "button", onclick: () => this.heal(null) }, "Heal all"),
+    ];
+  }
+
+  start(nodes) {
+    return this.#do("start", { nodes }, nodes ? `Starting ${nodes.join(", ")}` : "Starting all nodes");
+  }
+
+  heal(fault) {
+    return this.#do("heal", { fault }, fault ? `Healing ${fault}` : "Healing all faults");
+  }
+
+  async crash(node) {
+    if (await confirmed(`Crash ${node}?`, [el("p", {}, "Its power is cut: what it has not written to its disk is lost. Then it boots again.")], "Crash"))
+      await this.#do("crash", { node }, `Crashing ${node}`);
+  }
+
+  async snapshot() {
+    const name = el("input", { name: "name", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", value: suggested(this.view()), autocomplete: "off" });
+    const memory = el("input", { type: "checkbox", name: "memory" });
+    if (await confirmed("Take a snapshot", [el("label", {}, "Name ", name), el("label", {}, memory, " with memory")], "Take"))
+      await this.#do("snapshot", { name: name.value, memory: memory.checked }, `Taking snapshot ${name.value}`);
+  }
+
+  async revert(name) {
+    let losses;
+    try {
+      losses = lossesInWords(await ask(`/api/clusters/${encodeURIComponent(this.cluster())}/snapshots/${encodeURIComponent(name)}/losses`));
+    } catch (error) {
+      losses = [error.message];
+    }
+    const body = [el("p", {}, "All nodes go back to it. This is lost:"), el("ul", {}, losses.map((text) => el("li", {}, text)))];
+    if (await confirmed(`Revert to ${name}?`, body, "Revert")) await this.#do("revert", { name }, `Reverting to ${name}`);
+  }
+
+  draw() {
+    const hint = byId("hint");
+    hint.textContent = "Draw a line between the nodes to cut apart. Escape ends it.";
+    this.graph.cutBy((left, right) => {
+      hint.textContent = "";
+      if (left) this.partition(left, right);
+      else announce("That line divides nothing.");
+    });
+  }
+
+  async partition(left, right) {
+    const sides = this.view().nodes.map(({ name }) => {
+      const radio = (side, checked) => el("input", { type: "radio", name: `side-${name}`, value: side, checked, "aria-label": `${name}: ${side || "untouched"}` });
+      const neither = !left.includes(name) && !right.includes(name);
+      return el("tr", { "data-node": name }, el("th", { scope: "row" }, name),
+        el("td", {}, radio("left", left.includes(name))), el("td", {}, radio("right", right.includes(name))), el("td", {}, radio("", neither)));
+    });
+    const table = el("table", {}, el("thead", {}, el("tr", {}, ["Node", "One side", "Other side", "Untouched"].map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, sides));
+    const seconds = el("input", { type: "number", name: "seconds", min: 1, step: "any", value: 60 });
+    const body = [el("div", { class: "scroll" }, table), el("label", {}, "Heals by itself after ", seconds, " seconds; empty: never")];
+    if (!(await confirmed("Cut the links between two sides", body, "Cut"))) return;
+    const chosen = (side) => sides.filter((row) => row.querySelector("input:checked")?.value === side).map((row) => row.dataset.node);
+    const groups = [chosen("left"), chosen("right")];
+    await this.#do("partition", { groups, duration_s: seconds.value ? Number(seconds.value) : null }, `Cutting ${groups[0].join(", ")} from ${groups[1].join(", ")}`);
+  }
+
+  async #do(action, details, told) {
+    const hint = byId("hint");
+    hint.textContent = `${told} …`;
+    announce(told);
+    try {
+      hint.textContent = await act(this.cluster(), action, details);
+      announce(hint.textContent);
+    } catch (error) {
+      hint.textContent = "";
+      await confirmed("That did not work", [el("p", {}, error.message)], null);
+    }
+  }
+}
+
+const suggested = (view) => {
+  const names = new Set(view.snapshots.map((of) => of.name));
+  let number = names.size + 1;
+  while (names.has(`page-${number}`)) number += 1;
+  return `page-${number}`;
+};
+
+function lossesInWords({ nodes }) {
+  return Object.entries(nodes).map(([name, of]) => {
+    const written = of.written_bytes === null ? "an unknown amount" : `${(of.written_bytes / 2 ** 20).toFixed(1)} MiB`;
+    return `${name}: ${written} on its disks${of.memory ? ", and what is in its memory" : ""}${of.kept_by ? ` since snapshot ${of.kept_by}` : ""}`;
+  });
+}
+
+// Asks in a dialog; `yes` is the word to agree with, null if there is nothing to agree to.
+function confirmed(title, body, yes) {
+  const dialog = byId("dialog");
+  const form = el("form", { method: "dialog" }, el("h2", { id: "dialog-title" }, title), ...body,
+    el("div", { class: "buttons" }, el("button", { type: "button", onclick: () => dialog.close("") }, yes ? "Cancel" : "Close"),
+      yes && el("button", { type: "submit", value: "yes", class: "main" }, yes)));
+  dialog.replaceChildren(form);
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((answer) => dialog.addEventListener("close", () => answer(dialog.returnValue === "yes"), { once: true }));
+}

@@ -1,0 +1,59 @@
+// Server-sent events over fetch: EventSource cannot send a token.
+
+import { NotLetIn, call } from "./session.js";
+
+const LONGEST_WAIT_MS = 10_000;
+
+export class Feed {
+  #aborter = null;
+
+  // `hear(kind, data)` is called for each event, `say(state)` with "live", "lost" or "refused".
+  constructor(hear, say) {
+    this.hear = hear;
+    this.say = say;
+  }
+
+  open(asked) {
+    this.close();
+    const aborter = (this.#aborter = new AbortController());
+    this.#keep(`/api/feed?${new URLSearchParams(asked)}`, aborter.signal);
+  }
+
+  close() {
+    this.#aborter?.abort();
+    this.#aborter = null;
+  }
+
+  async #keep(path, signal) {
+    for (let wait = 250; !signal.aborted; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
+      try {
+        const answer = await call(path, { signal });
+        if (answer.ok) {
+          wait = 250;
+          this.say("live");
+          await this.#read(answer.body.getReader());
+        }
+      } catch (error) {
+        if (error instanceof NotLetIn) return this.say("refused");
+      }
+      if (signal.aborted) return;
+      this.say("lost");
+      await new Promise((done) => setTimeout(done, wait));
+    }
+  }
+
+  async #read(reader) {
+    const decoder = new TextDecoder();
+    let rest = "";
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const events = (rest + decoder.decode(value, { stream: true })).split("\n\n");
+      rest = events.pop();
+      for (const event of events) {
+        const found = /^event: (.*)\ndata: (.*)$/.exec(event);
+        if (found) this.hear(found[1], JSON.parse(found[2]));
+      }
+    }
+  }
+}

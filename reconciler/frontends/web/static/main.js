@@ -1,0 +1,212 @@
+// The page: what is chosen is in the address, what is known comes over one feed.
+
+import { Actions } from "./actions.js";
+import { Console } from "./console.js";
+import { announce, byId, el, write } from "./dom.js";
+import { Events } from "./events.js";
+import { Feed } from "./feed.js";
+import { Graph } from "./graph.js";
+import { showConditions, showFaults, showKernel, showNode, showPlan, showScreen, showSnapshots, tickFaults } from "./panels.js";
+import { enter } from "./session.js";
+import { drawTimeline } from "./timeline.js";
+
+const TABS = [["events", "Events"], ["console", "Console"], ["kernel", "Kernel log"], ["screen", "Screen"], ["plan", "Plan"]];
+const OF_NODE = new Set(["console", "kernel", "screen"]);
+const CONNECTION = { live: "live", lost: "connection lost, trying again", refused: "not let in" };
+
+const shown = { cluster: "", node: "", tab: "events" };
+let view = null;
+let ahead = 0;
+let timelineDrawn = 0;
+
+const now = () => Date.now() / 1000 + ahead;
+const graph = new Graph(byId("graph"), (name) => choose({ node: name }), now);
+const actions = new Actions(() => shown.cluster, () => view, graph);
+const events = new Events();
+const nodeConsole = new Console(byId("panel-console"));
+const feed = new Feed(hear, connected);
+let allowed = null;
+
+function hear(kind, data) {
+  const heard = {
+    hello: () => hello(data),
+    clusters: () => showClusters(data),
+    cluster: () => showView(data),
+    gone: () => gone(data.message),
+    trouble: () => trouble(data.message),
+    events: () => showEvents(data.items),
+    "console-cleared": () => nodeConsole.clear(),
+    console: () => nodeConsole.add(data),
+  }[kind];
+  heard?.();
+}
+
+function hello({ actions: may, now: theirs }) {
+  ahead = theirs - Date.now() / 1000;
+  allowed = may ? actions : null;
+  if (byId("toolbar").childElementCount !== (may ? 5 : 0)) byId("toolbar").replaceChildren(...(may ? actions.toolbar() : []));
+  nodeConsole.open(shown.cluster, consoleNode());
+}
+
+function connected(state) {
+  write(byId("connection"), CONNECTION[state]);
+  byId("connection").className = state;
+  byId("door").hidden = state !== "refused";
+  if (state === "refused") byId("secret").focus();
+}
+
+function showClusters(clusters) {
+  const chooser = byId("clusters");
+  const names = clusters.map((of) => of.name);
+  chooser.disabled = !names.length;
+  chooser.replaceChildren(...clusters.map((of) => el("option", { value: of.name }, of.destroyed ? `${of.name} (destroyed)` : of.name)));
+  if (names.includes(shown.cluster)) chooser.value = shown.cluster;
+  else if (names.length) choose({ cluster: (clusters.find((of) => !of.destroyed) ?? clusters[0]).name });
+  else gone("There are no clusters yet: `vmcluster apply TOPOLOGY` makes one.");
+}
+
+function showView(next) {
+  const before = view?.name === next.name ? view : null;
+  view = next;
+  trouble(next.trouble);
+  graph.show(next);
+  graph.select(shown.node);
+  showFaults(next, allowed, now);
+  showConditions(next);
+  showSnapshots(next, allowed);
+  showNode(next, shown.node, allowed);
+  showReady(next);
+  if (before) tellChanges(before, next);
+  if (!performance.getEntriesByName("first-sight").length) performance.mark("first-sight");
+}
+
+function showReady(next) {
+  const ready = next.conditions.find((of) => of.type === "Ready");
+  write(byId("ready"), ready ? (ready.status === "True" ? "Ready" : `not ready: ${ready.reason}`) : "");
+  byId("ready").className = `badge ${ready ? (ready.status === "True" ? "good" : ready.status === "Unknown" ? "unknown" : "bad") : ""}`;
+  document.title = `${next.name}${ready && ready.status !== "True" ? " (not ready)" : ""} - vmcluster`;
+}
+
+function tellChanges(before, next) {
+  const states = new Map(before.nodes.map((node) => [node.name, node.state]));
+  const changed = next.nodes.filter((node) => states.has(node.name) && states.get(node.name) !== node.state);
+  if (changed.length) announce(changed.map((node) => `${node.name} is ${node.state}`).join(", "));
+}
+
+function showEvents(items) {
+  const fresh = events.add(items);
+  if (fresh.length) timelineDrawn = 0;
+  const faults = fresh.filter((of) => of.kind.startsWith("Fault") && now() - of.at < 10);
+  if (faults.length) announce(faults.map((of) => `${of.subject}: ${of.message}`).join(", "));
+}
+
+function gone(message) {
+  view = null;
+  graph.clear();
+  trouble(message);
+  for (const id of ["faults", "conditions", "snapshots"]) {
+    byId(id).replaceChildren();
+    delete byId(id).dataset.state;
+  }
+  byId("node").hidden = true;
+  write(byId("ready"), "");
+  byId("ready").className = "badge";
+}
+
+function trouble(message) {
+  byId("trouble").hidden = !message;
+  write(byId("trouble"), message ?? "");
+}
+
+const consoleNode = () => (shown.tab === "console" ? shown.node : "");
+
+function choose(next) {
+  const before = { ...shown };
+  if (next.cluster !== undefined && next.cluster !== shown.cluster) {
+    Object.assign(shown, { cluster: next.cluster, node: "" });
+    view = null;
+    events.clear();
+  }
+  Object.assign(shown, next);
+  if (!shown.node && OF_NODE.has(shown.tab)) shown.tab = "events";
+  history.replaceState(null, "", `#${new URLSearchParams(Object.entries(shown).filter(([, value]) => value))}`);
+  if (before.cluster !== shown.cluster || (shown.tab === "console" && before.node + before.tab !== shown.node + shown.tab)) listen();
+  graph.select(shown.node);
+  if (view) showNode(view, shown.node, allowed);
+  showTabs(before);
+}
+
+function listen() {
+  nodeConsole.open(shown.cluster, consoleNode());
+  feed.open({ cluster: shown.cluster, node: consoleNode() });
+}
+
+function showTabs(before) {
+  const of = view?.nodes.find((node) => node.name === shown.node);
+  byId("tabs").replaceChildren(
+    ...TABS.filter(([id]) => !OF_NODE.has(id) || shown.node).filter(([id]) => id !== "screen" || of?.video).map(([id, text]) =>
+      el("button", { type: "button", role: "tab", id: `tab-${id}`, "aria-controls": `panel-${id}`, "aria-selected": String(id === shown.tab),
+        tabindex: id === shown.tab ? 0 : -1, onclick: () => choose({ tab: id }) }, OF_NODE.has(id) ? `${text}: ${shown.node}` : text)),
+  );
+  for (const [id] of TABS) byId(`panel-${id}`).hidden = id !== shown.tab;
+  const fresh = !before || before.tab !== shown.tab || before.node !== shown.node || before.cluster !== shown.cluster;
+  if (!fresh || !shown.cluster) return;
+  if (shown.tab === "plan") showPlan(byId("panel-plan"), shown.cluster);
+  if (shown.tab === "kernel") showKernel(byId("panel-kernel"), shown.cluster, shown.node);
+  if (shown.tab === "screen") showScreen(byId("panel-screen"), shown.cluster, shown.node);
+  timelineDrawn = 0;
+}
+
+function tick() {
+  graph.tick();
+  tickFaults(now);
+  if (shown.tab === "events" && now() - timelineDrawn > 5) {
+    timelineDrawn = now();
+    drawTimeline(events.all, now());
+  }
+}
+
+byId("tabs").addEventListener("keydown", (event) => {
+  const tabs = [...byId("tabs").children];
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step) return;
+  const next = tabs[(tabs.indexOf(event.target) + step + tabs.length) % tabs.length].id;
+  choose({ tab: next.replace("tab-", "") });
+  byId(next).focus();
+});
+
+byId("clusters").addEventListener("change", (event) => choose({ cluster: event.target.value }));
+
+byId("door").querySelector("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const letIn = await enter(byId("secret").value);
+  byId("secret").value = "";
+  write(byId("refused"), letIn ? "" : "That lets nobody in.");
+  if (letIn) listen();
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    graph.cutBy(null);
+    write(byId("hint"), "");
+  }
+});
+
+// A page that nobody sees takes no connection.
+document.addEventListener("visibilitychange", () => (document.hidden ? feed.close() : listen()));
+
+async function begin() {
+  const asked = new URLSearchParams(location.hash.slice(1));
+  for (const name of Object.keys(shown)) if (asked.get(name)) shown[name] = asked.get(name);
+  if (!TABS.some(([id]) => id === shown.tab)) shown.tab = "events";
+  if (asked.has("code")) {
+    history.replaceState(null, "", location.pathname);
+    await enter(asked.get("code"));
+  }
+  history.replaceState(null, "", `#${new URLSearchParams(Object.entries(shown).filter(([, value]) => value))}`);
+  listen();
+  showTabs(null);
+  setInterval(tick, 1000);
+}
+
+begin();

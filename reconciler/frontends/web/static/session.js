@@ -1,0 +1,49 @@
+// How this browser is let in. The key is kept for this origin, which includes the port: other servers of the host
+// never see it, as they would see a cookie, and no other site can make the browser send it.
+
+const KEY = "vmcluster-session";
+
+export class NotLetIn extends Error {}
+
+const key = () => localStorage.getItem(KEY);
+
+export async function enter(secret) {
+  const answer = await fetch("/api/session", {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify({ secret }),
+  });
+  if (!answer.ok) return false;
+  localStorage.setItem(KEY, (await answer.json()).session);
+  return true;
+}
+
+export async function leave() {
+  await call("/api/session", { method: "DELETE" }).catch(() => {});
+  localStorage.removeItem(KEY);
+}
+
+export async function call(path, options = {}) {
+  if (!key()) throw new NotLetIn();
+  const headers = { Authorization: `Bearer ${key()}`, ...options.headers };
+  const answer = await fetch(path, { ...options, headers, cache: "no-store" });
+  if (answer.status === 401) throw new NotLetIn();
+  return answer;
+}
+
+// The result of a question; throws an error whose message is for people.
+export async function ask(path, options) {
+  const answer = await call(path, options);
+  if (answer.headers.get("Content-Type")?.startsWith("image/")) return answer.blob();
+  if (!answer.ok) throw new Error((await answer.text()).trim());
+  const { result, error } = await answer.json();
+  if (error) throw new Error(error.message);
+  return result;
+}
+
+export const act = (cluster, action, details) =>
+  ask(`/api/clusters/${encodeURIComponent(cluster)}/actions/${action}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(details),
+  });
