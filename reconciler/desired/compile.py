@@ -21,6 +21,7 @@ from reconciler.error_codes import ErrorCode
 from reconciler.faults.combine import fold, wanted_at
 from reconciler.faults.compile_links import same_inbound, without_lapsing_cuts
 from reconciler.faults.explain import causes_of
+from reconciler.host.cloud_init.cloud_config import fqdn_of
 from reconciler.host.cloud_init.etc_hosts import render_hosts
 from reconciler.host.cloud_init.seed_codec import SeedInputs, seed_digest
 from reconciler.model import names
@@ -134,7 +135,7 @@ def _wanted(
 def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
     """The inputs from which each node's seed is made."""
     spec = record.spec
-    hosts = render_hosts({name: node.ip for name, node in spec.everyone.items()}, record.cluster_name)
+    hosts = _hosts(record)
     gateway = spec.network.gateway if spec.network.forward is Forward.NAT else None
     return {
         name: SeedInputs(
@@ -154,6 +155,12 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
         )
         for name, node in spec.nodes.items()
     }
+
+
+def _hosts(record: ClusterRecord) -> str:
+    nodes = record.spec.everyone
+    fqdns = {name: fqdn for name, node in nodes.items() if (fqdn := fqdn_of(name, node.user_data))}
+    return render_hosts({name: node.ip for name, node in nodes.items()}, record.cluster_name, fqdns)
 
 
 def _present(

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Any
 
 from reconciler.desired.declared_faults import check_fault
 from reconciler.desired.topology_values import LocatedDisk, LocatedValue, TopologyValues
@@ -99,6 +100,33 @@ def check_user_data(values: TopologyValues) -> Iterator[Finding]:
         yield Finding(("user_data",), f"exceeds {limit} MiB over all nodes (put large files into the image)")
 
 
+def check_full_names(values: TopologyValues) -> Iterator[Finding]:
+    """No two machines get the same name from `fqdn` in their user data, and none that means something else."""
+    own = _full_names(values.node_user_data)
+    if len(values.node_names) - len(own) > 1:
+        for shared in _full_names([values.user_data]):
+            problem = "would be the name of several nodes (write it in the `user_data` of one)"
+            yield Finding(shared.location, f"{shared.value} {problem}")
+    others = {name.value: name.location for name in values.node_names}
+    for fqdn in own:
+        name = fqdn.value.lower()
+        other = others.setdefault(name, fqdn.location)
+        if other not in (fqdn.location, _name_beside(fqdn.location)):
+            yield Finding(fqdn.location, f"{fqdn.value} is also {yaml_path(other)} (give each node its own name)")
+        elif why := _why_no_host_name(name):
+            yield Finding(fqdn.location, f"{fqdn.value} {why}")
+
+
+def _full_names(parts: Iterable[LocatedValue[dict[str, Any]]]) -> list[LocatedValue[str]]:
+    given = [LocatedValue((*part.location, "fqdn"), part.value.get("fqdn")) for part in parts]
+    return [LocatedValue(fqdn.location, fqdn.value) for fqdn in given if isinstance(fqdn.value, str)]
+
+
+def _name_beside(location: Location) -> Location:
+    """Where the name of the node stands whose `user_data` holds `location`."""
+    return (*location[:2], "name")
+
+
 def check_faults(values: TopologyValues) -> Iterator[Finding]:
     """Faults have unique names, and request what is possible, of nodes that exist."""
     yield from _repeated(values.fault_names, "is also the name of {first} (give each fault its own name)")
@@ -137,6 +165,7 @@ CHECKS: tuple[Callable[[TopologyValues], Iterator[Finding]], ...] = (
     check_interfaces,
     check_extra_disks,
     check_user_data,
+    check_full_names,
     check_faults,
 )
 

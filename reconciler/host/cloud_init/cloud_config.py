@@ -41,6 +41,8 @@ _NO_SHELLS = frozenset({"nologin", "false", "true", "sync", "halt", "shutdown", 
 _NO_NAME = re.compile(r"^[-~+]|[\s:,/\x00-\x1f\x7f]|^\.{0,2}$|^[0-9]+$|.{33}")
 """Of shadow's useradd, as Debian patches it: other distributions take fewer."""
 _NOT_TAKEN = "is no name that useradd takes (write `alice`, for example)"
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_FQDN = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 _KEY_TYPES = ("ssh-", "ecdsa-sha2-", "sk-ssh-", "sk-ecdsa-", "cert-authority")
 
 
@@ -73,11 +75,23 @@ def shape_problems(user_data: Mapping[str, Any], ssh_user: str | None) -> Iterat
             ("prefer_fqdn_over_hostname",),
             f"true is impossible: {_REASONS['hostname']} ({_LEAVE_IT}, or write false)",
         )
+    yield from _fqdn_problems(user_data.get("fqdn"))
     yield from spelling_problems(user_data)
     yield from entry_problems(user_data, ssh_user)
     yield from _key_problems(user_data.get(_KEYS), (_KEYS,))
     yield from _user_problems(user_data.get("users"), ssh_user)
     yield from _password_problems(user_data, ssh_user)
+
+
+def fqdn_of(node: str, user_data: Mapping[str, Any]) -> str | None:
+    """The full name that user data gives a node; None if there is none, or it is the node's own name."""
+    fqdn = user_data.get("fqdn")
+    return fqdn if isinstance(fqdn, str) and _FQDN.fullmatch(fqdn) and fqdn != node else None
+
+
+def _fqdn_problems(fqdn: Any) -> Iterator[tuple[Place, str]]:
+    if isinstance(fqdn, str) and not _FQDN.fullmatch(fqdn):
+        yield ("fqdn",), f"{as_yaml(fqdn)} is no name of a host (write `n1.example.com`, for example)"
 
 
 def merge_cloud_config(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,6 +119,8 @@ def with_login(
     merged["users"] = [_admitting(entry, ssh_user, public_key) for entry in merged.get("users", ())]
     if isinstance(merged.get("user"), Mapping):
         merged["user"] = _admitting(merged["user"], ssh_user, public_key)
+    if "fqdn" in merged:  # some distributions would make it the host name
+        merged["prefer_fqdn_over_hostname"] = False
     return {**merged, **required}
 
 

@@ -27,13 +27,17 @@ The file is replaced whole, with its mode and security context (`cp -a`): a powe
 """
 
 
-def render_hosts(nodes: Mapping[str, IPv4Address], cluster: str) -> str:
-    """The lines that all nodes of a cluster share, with their marks; the order of `nodes` does not matter."""
+def render_hosts(nodes: Mapping[str, IPv4Address], cluster: str, fqdns: Mapping[str, str] | None = None) -> str:
+    """The lines that all nodes of a cluster share, with their marks; the order of `nodes` does not matter.
+
+    `fqdns` are the full names of the nodes that have one. They stand first, where `hostname -f` takes them from.
+    """
+    full = fqdns or {}
     by_address = sorted(nodes.items(), key=lambda node: (int(node[1]), node[0]))
     lines = [
         f"{_BEGIN}: the nodes of cluster {cluster}, written at every boot; your own lines stay if outside of this",
         *(f"{address} {' '.join(of_address)}" for address, of_address in LOOPBACK_NAMES.items()),
-        *(f"{ip} {name}" for name, ip in by_address),
+        *(f"{ip} {full[name]} {name}" if name in full else f"{ip} {name}" for name, ip in by_address),
         _END,
     ]
     return "\n".join(lines) + "\n"

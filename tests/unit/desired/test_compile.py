@@ -258,3 +258,11 @@ def test_a_demand_for_a_kvm_that_is_slower_than_emulation_is_warned_of() -> None
     assert "1024 MiB" in warning
     assert warnings_for(RECORD, HostFacts(kvm_usable=False, memory_mb=1024)) == ()
     assert warnings_for(with_node(virt_type=VirtType.KVM), HostFacts(kvm_usable=True)) == ()
+
+
+def test_every_node_knows_a_node_by_its_full_name_too() -> None:
+    named = RECORD.spec.nodes["beta"].model_copy(update={"user_data": {"fqdn": "beta.example.org"}})
+    spec = RECORD.spec.model_copy(update={"nodes": {**RECORD.spec.nodes, "beta": named}})
+    inputs = seed_inputs(RECORD.model_copy(update={"spec": spec}))
+    assert f"{named.ip} beta.example.org beta\n" in inputs["alpha"].hosts
+    assert inputs["alpha"].hosts == inputs["beta"].hosts

@@ -79,3 +79,24 @@ def test_user_data_of_another_kind_is_answered_with_what_to_write(text: str, rem
     [found] = messages(f"user_data: |\n  {text}\n{TOPOLOGY}")
     assert found.startswith("f:1:12: user_data: is ")
     assert remedy in found
+
+
+@pytest.mark.parametrize(
+    ("of_cluster", "of_b", "found"),
+    [
+        (None, "b.example.org", None),
+        (None, "b", None),
+        ("a.example.org", "b.example.org", None),
+        ("a.example.org", None, "user_data.fqdn: a.example.org would be the name of several nodes"),
+        (None, "A", "nodes[1].user_data.fqdn: A is also nodes[0].name"),
+        (None, "localhost", "nodes[1].user_data.fqdn: localhost means the machine itself"),
+        (None, "10", "nodes[1].user_data.fqdn: 10 is read as an address"),
+    ],
+)
+def test_a_full_name_belongs_to_one_node(of_cluster: str | None, of_b: str | None, found: str | None) -> None:
+    shared = f"user_data: {{fqdn: '{of_cluster}'}}\n" if of_cluster else ""
+    own = f", user_data: {{fqdn: '{of_b}'}}" if of_b else ""
+    node = f"  - {{name: b, vcpus: 1, memory_mb: 512, ip: 10.7.0.11{own}}}\n"
+    said = messages(shared + TOPOLOGY + node)
+    assert len(said) == (found is not None)
+    assert all(str(found) in message for message in said)

@@ -25,6 +25,12 @@ def merged(directory: Path, before: str | None, block: str = BLOCK, command: str
     return hosts.read_text()
 
 
+def test_a_full_name_stands_first_where_hostname_takes_it_from() -> None:
+    lines = render_hosts(NODES, "demo", {"n2": "web.example.org"}).splitlines()
+    assert "192.168.100.11 web.example.org n2" in lines
+    assert "192.168.100.9 n1" in lines
+
+
 def test_hosts_are_the_same_in_whatever_order_the_nodes_come() -> None:
     assert render_hosts(NODES, "demo") == render_hosts(dict(reversed(NODES.items())), "demo")
 
