@@ -77,6 +77,12 @@ async def console_state(record: ClusterRecord, node: str) -> KernelState:
     return _ill(event, text.written_at)
 
 
+def console_elsewhere(host: str) -> KernelState:
+    """The condition of a kernel that does not answer, with its console on another host."""
+    said = f"no answer over SSH, and its console is on {host}, which shows the rest"
+    return KernelState(_condition(ConditionStatus.UNKNOWN, "NotObserved", said, datetime.now(UTC)))
+
+
 def silent_state(found: Quiet) -> KernelState:
     """The condition of a kernel that has shown nothing yet: its console only shows an earlier run."""
     return KernelState(_condition(ConditionStatus.UNKNOWN, NO_SIGN_OF_LIFE, found.told, found.since))

@@ -16,7 +16,7 @@ from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.cluster_conditions import guests_conditions, with_guests
 from reconciler.health.no_login import Quiet, quiet
 from reconciler.health.node_failures import causes_by_node
-from reconciler.health.node_probe import Probe, console_state, probe, silent_state
+from reconciler.health.node_probe import Probe, console_elsewhere, console_state, probe, silent_state
 from reconciler.health.node_state import NodeState, no_login, not_running, unlike_wanted, with_life_signs
 from reconciler.health.provisioning import unseen_condition
 from reconciler.model import names
@@ -70,7 +70,7 @@ class Inspection:
             record = await existing(self._runtime.store, cluster)
             return await self._status(record)
         up = [name for name in look.record.spec.nodes if _state_in(look, name) is DomainState.RUNNING]
-        return await _shown(look.record, look, await self._asked(look.record, up))
+        return await self._shown(look.record, look, await self._asked(look.record, up))
 
     async def clusters(self) -> list[ClusterSummary]:
         """Every cluster that has a record, including destroyed ones with kept disks; contacts no node."""
@@ -190,7 +190,7 @@ class Inspection:
         look, probes = await together(self._runtime.looks.look(cluster, found), self._probes(record, found))
         if look is None:
             raise ClusterNotFound(f"cluster {cluster!r} was destroyed by another client meanwhile")
-        status = await _shown(record, look, probes)
+        status = await self._shown(record, look, probes)
         if look.observed is None and look.error is not None:
             error = copy(look.error)  # concurrent callers share one look
             error.partial = status
@@ -210,26 +210,33 @@ class Inspection:
             record, [name for name in record.spec.nodes if states[name].state is DomainState.RUNNING]
         )
 
+    async def _shown(
+        self, record: ClusterRecord, look: Look, probes: Mapping[str, Probe | ClusterError]
+    ) -> ClusterStatus:
+        elsewhere = await self._runtime.looks.parts.nodes_elsewhere(record)
+        names = record.spec.nodes
+        nodes = await together(*(_node(record, name, look, probes.get(name), elsewhere.get(name)) for name in names))
+        here = bool(names.keys() - elsewhere.keys()) or not names
+        return _status_of(record, look, tuple(nodes), is_active=_network_is_active(look, here=here))
+
     async def _asked(self, record: ClusterRecord, up: list[str]) -> dict[str, Probe | ClusterError]:
         """What these nodes report over SSH."""
         probes = await together(*(probe(self._runtime, record, name, STATUS_TIMEOUT_S) for name in up))
         return dict(zip(up, probes, strict=True))
 
 
-async def _shown(record: ClusterRecord, look: Look, probes: Mapping[str, Probe | ClusterError]) -> ClusterStatus:
-    shown = await together(*(_node(record, name, look, probes.get(name)) for name in record.spec.nodes))
-    return _status_of(record, look, tuple(shown))
-
-
 def _state_in(look: Look, node: str) -> DomainState:
     return _standing(look, node).state
 
 
-async def _node(record: ClusterRecord, name: str, look: Look, visit: Probe | ClusterError | None) -> NodeStatus:
+async def _node(
+    record: ClusterRecord, name: str, look: Look, visit: Probe | ClusterError | None, elsewhere: str | None
+) -> NodeStatus:
+    """What is known of a node; `elsewhere` is the other host that it is on."""
     state = _state_in(look, name)
     seen, error = (visit, None) if isinstance(visit, Probe) else (None, visit or _why_not_asked(look, name))
     silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
-    kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence)
+    kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence, elsewhere)
     provisioned = (
         seen.provisioned
         if seen
@@ -308,11 +315,18 @@ def _not_whole(cluster: str, down: Mapping[str, NodeState]) -> ClusterError:
     return error
 
 
-def _status_of(record: ClusterRecord, look: Look, nodes: tuple[NodeStatus, ...]) -> ClusterStatus:
+def _network_is_active(look: Look, *, here: bool) -> bool:
+    """Whether the network of a cluster is up: `here`, or on the hosts where its nodes are, as they saw it last."""
+    if not here:
+        return look.status.network_active
     networks = look.observed.networks.values() if look.observed else ()
+    return any(isinstance(network, Network) and network.active for network in networks)
+
+
+def _status_of(record: ClusterRecord, look: Look, nodes: tuple[NodeStatus, ...], *, is_active: bool) -> ClusterStatus:
     return ClusterStatus(
         cluster_name=look.record.cluster_name,
-        network_active=any(isinstance(network, Network) and network.active for network in networks),
+        network_active=is_active,
         nodes=nodes,
         generation=look.record.generation,
         observed_generation=look.status.observed_generation,
@@ -342,12 +356,14 @@ async def _silence(record: ClusterRecord, node: str, look: Look) -> Quiet | None
 
 
 async def _kernel_beyond_reach(
-    record: ClusterRecord, node: str, state: DomainState, silence: Quiet | None
+    record: ClusterRecord, node: str, state: DomainState, silence: Quiet | None, elsewhere: str | None
 ) -> KernelState | None:
     """The kernel of a node that did not answer; None if none is running."""
     if silence is not None:
         return silent_state(silence)
-    return None if state in {DomainState.SHUT_OFF, DomainState.UNKNOWN} else await console_state(record, node)
+    if state in {DomainState.SHUT_OFF, DomainState.UNKNOWN}:
+        return None
+    return await console_state(record, node) if elsewhere is None else console_elsewhere(elsewhere)
 
 
 def _descriptor(record: ClusterRecord, address: GuestAddress) -> NodeDescriptor:

@@ -158,6 +158,7 @@ def test_a_host_without_a_node_joins_the_network_to_use_it_and_is_out_of_it_with
     assert vmcluster(visitor, "ssh", LONE, "n1", "hostname").stdout == "n1\n"
     wait_until(lambda: answer(visitor, "status", LONE)["nodes"][0]["ssh_reachable"])  # it gives a busy node 5 s
     assert tunnel_of(second, LONE) == "", "a host that does not use it has no part in it"
+    assert answer(second, "status", LONE)["network_active"]
     vmcluster(second, "destroy", LONE, "--remove-overlays", "--yes")
     for host in watched.hosts:
         assert tunnel_of(host, LONE) == ""

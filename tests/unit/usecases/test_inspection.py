@@ -143,6 +143,21 @@ async def test_why_a_round_failed_is_said_while_its_work_is_still_to_be_done(
     assert (alpha.message, beta.message) == (message, None)
 
 
+async def test_the_console_of_a_node_on_another_host_is_not_looked_for_on_this_one(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await brought_about(runtime)
+    sees(runtime, monkeypatch, as_wanted(record).model_copy(update={"domains": {}}))
+
+    async def elsewhere(_: ClusterRecord) -> dict[str, str]:
+        return dict.fromkeys(record.spec.nodes, "host2")
+
+    monkeypatch.setattr(runtime.looks.parts, "nodes_elsewhere", elsewhere)
+    seen = await Inspection(runtime).status(CLUSTER)
+    kernels = [of.message for node in seen.nodes for of in node.conditions if of.type is ConditionType.KERNEL_HEALTHY]
+    assert kernels == ["no answer over SSH, and its console is on host2, which shows the rest"] * 2
+
+
 async def test_a_node_that_qemu_stopped_is_reported_as_that_by_its_status_and_every_condition(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
