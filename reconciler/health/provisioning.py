@@ -77,7 +77,7 @@ async def wait_until_provisioned(
                 runtime, waiting.values(), min(LOOK_TIMEOUT_S, max(until_s - time.monotonic(), _LEAST_S))
             )
             for node in [node for node, of in found.items() if _STATUS[of.stage] is ConditionStatus.TRUE]:
-                progress.report(f"{node}: {found.pop(node).message or 'provisioned'}")
+                progress.finished(node, found.pop(node).message or "provisioned")
                 del waiting[node]
             if failed := {node: of for node, of in found.items() if of.stage is CloudInitStage.FAILED}:
                 raise _failed(failed)

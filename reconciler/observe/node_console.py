@@ -9,7 +9,7 @@ from reconciler.kernel_log.console import Style, style_of
 from reconciler.model.names import console_path
 from reconciler.model.record import ClusterRecord
 
-__all__ = ["ConsolePlace", "console_end", "console_style", "observe_console", "tail_console"]
+__all__ = ["ConsolePlace", "ConsoleTail", "console_end", "console_style", "observe_console", "tail_console"]
 
 _SAMPLE_BYTES = 256 * 1024
 

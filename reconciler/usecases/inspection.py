@@ -13,6 +13,7 @@ from reconciler.faults.combine import wanted_at
 from reconciler.faults.kinds import pulled_by
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.pooled_connections import NoLogin
+from reconciler.health.boots_watched import boots_reported
 from reconciler.health.cluster_conditions import guests_conditions, with_guests
 from reconciler.health.no_login import Quiet, quiet
 from reconciler.health.node_failures import causes_by_node
@@ -130,11 +131,13 @@ class Inspection:
             except ClusterError as error:
                 return error
             del waiting[address.node]
-            progress.report(f"{address.node}: reachable over SSH")
+            progress.finished(address.node, "reachable over SSH")
             return None
 
         targets = await addresses(self._runtime, record, nodes)
-        async with said_meanwhile(lambda: f"waiting for SSH: {', '.join(waiting)}", progress):
+        here = await self._runtime.looks.parts.nodes_here(record)
+        told = said_meanwhile(lambda: f"waiting for SSH: {', '.join(waiting)}", progress)
+        async with boots_reported(record, waiting, here, progress), told:
             outcomes = await together(*map(wait_for, targets))
         failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
         if failures:

@@ -65,12 +65,13 @@ class Transfers:
         record = await existing(self._runtime.store, cluster)
         targets = await self._running(record, select_nodes(record, nodes))
         places = asyncio.Semaphore(_PARALLEL)
-        on_packed = _reporter("", "packed", self._progress)
+        on_packed = _reporter("the tree", "packed", self._progress)
         async with tar_transfer.packed_parcel(opened, self._runtime.settings.state_dir, on_packed) as parcel:
+            self._progress.over("the tree")
 
             async def push(address: GuestAddress) -> NodeTransfer:
                 async with places:
-                    began, told = time.monotonic(), _reporter(f"{address.node}: ", "sent", self._progress)
+                    began, told = time.monotonic(), _reporter(address.node, "sent", self._progress)
                     await tar_transfer.push_parcel(
                         self._runtime.ssh,
                         address,
@@ -80,6 +81,7 @@ class Transfers:
                         timeout_s=timeout_s,
                         on_bytes=told,
                     )
+                    self._progress.over(address.node)
                     return _said(address.node, parcel.moved, time.monotonic() - began)
 
             outcomes = whole(await for_each(targets, push), f"{source} was not copied")
@@ -117,7 +119,7 @@ class Transfers:
             replace=replace,
             limit_bytes=limit_bytes,
             timeout_s=timeout_s,
-            on_bytes=_reporter(f"{node}: ", "copied", self._progress),
+            on_bytes=_reporter(node, "copied", self._progress),
         )
         return TransferResult(per_node={node: _said(node, moved, time.monotonic() - began)})
 
@@ -139,7 +141,7 @@ def _reporter(who: str, done: str, progress: Progress) -> tar_transfer.OnBytes:
         nonlocal reported_at
         if (now := time.monotonic()) - reported_at >= _REPORT_INTERVAL_S:
             reported_at = now
-            loop.call_soon_threadsafe(progress.report, f"{who}{passed / 1e6:.1f} MB {done}")
+            loop.call_soon_threadsafe(progress.advanced, who, f"{passed / 1e6:.1f} MB {done}")
 
     return on_bytes
 

@@ -60,3 +60,20 @@ async def test_what_is_still_waited_for_is_said_until_the_wait_is_over(monkeypat
     assert said[:2] == ["waiting for n0, n1", "waiting for n0, n1 (for 0 s)"]
     await asyncio.sleep(0.05)
     assert len(said) == told
+
+
+async def test_a_front_end_with_a_place_for_it_is_told_what_is_under_way_until_it_is_over() -> None:
+    told: list[tuple[str, str | None]] = []
+    said: list[str] = []
+    progress = Progress(said.append, lambda what, how_far: told.append((what, how_far)))
+    progress.event(event("FlattenLayer", "20% done", kind=EventKind.ACTION_ADVANCED))
+    progress.event(event("FlattenLayer", "done in 1.00 s"))
+    async with said_meanwhile(lambda: "waiting for SSH: n0, n1", progress):
+        await asyncio.sleep(0)
+    assert told == [
+        ("FlattenLayer n0", "20% done"),
+        ("FlattenLayer n0", None),
+        ("waiting for SSH", "n0, n1"),
+        ("waiting for SSH", None),
+    ]
+    assert said == ["FlattenLayer n0: done in 1.00 s"]

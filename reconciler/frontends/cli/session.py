@@ -54,7 +54,7 @@ def run_command(
     `show_partial` prints what is known despite an error, such as the status of a cluster when one node did not boot.
     """
     try:
-        envelope = asyncio.run(_served(work))
+        envelope = asyncio.run(_served(work, how_to_end.output))
     except KeyboardInterrupt:
         _interrupted(how_to_end)
     if envelope.error is not None:
@@ -96,8 +96,9 @@ def actor() -> str:
         return "vmcluster"
 
 
-async def _served(work: Work[T]) -> "Envelope[T]":
+async def _served(work: Work[T], output: OutputFormat) -> "Envelope[T]":
     from reconciler.frontends.cli.cli_logging import configure_logs
+    from reconciler.frontends.cli.live_progress import live_progress
     from reconciler.progress import Progress
     from reconciler.runtime import Runtime
     from reconciler.settings import load_settings
@@ -108,8 +109,10 @@ async def _served(work: Work[T]) -> "Envelope[T]":
         settings = load_settings()
         configure_logs(log_options.get(), settings.log_level if "log_level" in settings.model_fields_set else None)
         async with Runtime(settings) as runtime:
-            progress = Progress(lambda said: narrate(in_commands(said)))
-            envelope.result = await work(UseCases(runtime, actor=actor(), progress=progress))
+            with live_progress(output) as live:
+                report = live.report if live else narrate
+                progress = Progress(lambda said: report(in_commands(said)), live.advance if live else None)
+                envelope.result = await work(UseCases(runtime, actor=actor(), progress=progress))
     return envelope
 
 
