@@ -32,7 +32,7 @@ class Access:
 
     def holds_token(self, secret: str) -> bool:
         """Whether that is the token."""
-        return hmac.compare_digest(secret.encode(), self._token)
+        return hmac.compare_digest(secret.encode(errors="surrogatepass"), self._token)
 
     def new_code(self) -> str:
         """A code that lets one browser in, for five minutes."""
