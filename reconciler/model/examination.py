@@ -59,6 +59,17 @@ class Examination(Abridgeable):
         return sum(check.fixable and check.verdict is not CheckOutcome.OK for check in self.checks)
 
 
+class MissingPackages(Frozen):
+    """What is to be installed on a host: the commands for root, and whether no cluster can run without it.
+
+    `runs_here` says that this process can run the commands itself.
+    """
+
+    commands: tuple[str, ...] = ()
+    essential: bool = False
+    runs_here: bool = False
+
+
 def ok(name: str, message: str) -> CheckResult:
     """The need is met."""
     return CheckResult(name=name, verdict=CheckOutcome.OK, message=message)

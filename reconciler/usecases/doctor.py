@@ -8,9 +8,10 @@ from reconciler.errors import ClusterError
 from reconciler.files.roots import DISK_DIR
 from reconciler.host import checks
 from reconciler.host.checks import RequiredDirectory
-from reconciler.model.examination import CheckResult, Examination, Repair, failed, ok, warning
+from reconciler.model.examination import CheckResult, Examination, MissingPackages, Repair, failed, ok, warning
 from reconciler.model.host import HostRecord
 from reconciler.model.names import BASE_IMAGE, image_path
+from reconciler.progress import Report
 from reconciler.runtime import open_store
 from reconciler.settings import Settings
 
@@ -56,6 +57,18 @@ async def apply_fixes(settings: Settings) -> list[Repair]:
         *await asyncio.to_thread(checks.make_directories, places(settings)),
         *await asyncio.to_thread(checks.make_ssh_key, settings.ssh_key_path),
     ]
+
+
+async def find_missing_packages() -> MissingPackages:
+    """What is to be installed on this host, by the commands of its distribution."""
+    return await asyncio.to_thread(lambda: checks.missing_packages(checks.this_distribution()))
+
+
+async def install_packages(missing: MissingPackages, report: Report) -> None:
+    """Install what is missing, where this process can. Raises `HostCommandFailed`."""
+    for command in missing.commands if missing.runs_here else ():
+        report(command)
+        await checks.install_debian_packages(command)
 
 
 def places(settings: Settings) -> list[RequiredDirectory]:

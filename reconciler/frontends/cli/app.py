@@ -29,6 +29,7 @@ from reconciler.frontends.cli import (
     page_commands,
     picture_commands,
     service_commands,
+    setup_command,
     snapshot_commands,
     store_commands,
     template_commands,
@@ -88,6 +89,7 @@ for group in (
     picture_commands,
     store_commands,
     doctor_command,
+    setup_command,
     service_commands,
     page_commands,
 ):

@@ -16,7 +16,7 @@ OTHER_WORDS = {
         **dict.fromkeys(("shell", "login", "attach", "connect"), "ssh"),
         **dict.fromkeys(("kill", "terminate"), "crash"),
         **dict.fromkeys(("check", "lint"), "validate"),
-        **dict.fromkeys(("setup", "config"), "doctor"),
+        **dict.fromkeys(("install", "config"), "setup"),
         **dict.fromkeys(("undo", "revert", "restore"), "rollback"),
         **dict.fromkeys(("serve", "daemon", "monitor"), "watch"),
         **dict.fromkeys(("scp", "cp", "copy", "upload"), "push"),
@@ -31,6 +31,12 @@ OTHER_WORDS = {
         "help": "--help",
         "completion": "--install-completion",
         "snapshots": "snapshot",
+    },
+    "image": {
+        **dict.fromkeys(("fetch", "download", "get"), "pull"),
+        **dict.fromkeys(("remove", "delete", "del"), "rm"),
+        **dict.fromkeys(("show", "inspect"), "info"),
+        "ls": "list",
     },
     "snapshot": {
         **dict.fromkeys(("restore", "rollback", "apply", "goto"), "revert"),

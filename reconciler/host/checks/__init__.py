@@ -3,6 +3,11 @@
 Every check observes and changes nothing; `repairs` makes changes and is called only on request.
 """
 
+from reconciler.host.checks.distribution import (
+    install_debian_packages,
+    missing_packages,
+    this_distribution,
+)
 from reconciler.host.checks.kernel import check_kernel
 from reconciler.host.checks.kvm import check_kvm
 from reconciler.host.checks.libvirt_daemon import check_consoles, check_libvirt
@@ -27,8 +32,11 @@ __all__ = [
     "check_programs",
     "check_ssh_key",
     "check_tunnels",
+    "install_debian_packages",
     "make_directories",
     "make_ssh_key",
+    "missing_packages",
     "open_kvm_to_qemu",
     "start_daemons",
+    "this_distribution",
 ]

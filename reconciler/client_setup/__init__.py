@@ -1,0 +1,1 @@
+"""The configuration files of MCP clients: where they are, how an entry is added to them, and how they come back."""

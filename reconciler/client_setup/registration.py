@@ -1,0 +1,55 @@
+"""Which clients a user has, and what each needs to know the server. Reads only."""
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.client_setup.changed_files import FileChange, current_content
+from reconciler.client_setup.mcp_clients import CLIENTS, McpClient
+from reconciler.errors import ClusterError
+
+_ENCODING = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientPlan:
+    """A client that was found: its file, and the change that registers the server there, or why there is none."""
+
+    client: McpClient
+    path: Path
+    change: FileChange | None
+    why: str
+    trouble: bool = False
+
+
+def plan_registrations(home: Path, command: Sequence[str]) -> Iterator[ClientPlan]:
+    """What to do for each client of a user. Blocking."""
+    for client in CLIENTS:
+        path = home / client.file
+        if path.exists() or path.is_symlink() or (home / client.sign).is_dir():
+            yield _plan(client, path, command)
+
+
+def _plan(client: McpClient, path: Path, command: Sequence[str]) -> ClientPlan:
+    try:
+        before = current_content(path)
+        text = (before or b"").decode(_ENCODING)
+        there = client.present(text)
+        if there is not None:
+            return ClientPlan(client, path, None, _already(client, there, command))
+        after = client.registered(text, command).encode(_ENCODING)
+        return ClientPlan(client, path, FileChange(path, before, after), "the server is added")
+    except UnicodeDecodeError:
+        why = "it is not UTF-8"
+    except ValueError as error:
+        why = str(error)
+    except ClusterError as error:
+        return ClientPlan(client, path, None, error.message, trouble=True)
+    return ClientPlan(client, path, None, f"{path} is left as it is: {why}", trouble=True)
+
+
+def _already(client: McpClient, there: object, command: Sequence[str]) -> str:
+    if there == client.entry(command):
+        return "knows the server already"
+    return f"has an entry `vmcluster` that is kept; this server is `{shlex.join(command)}`"

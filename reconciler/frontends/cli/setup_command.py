@@ -1,0 +1,181 @@
+"""The command that brings a bare host to its first cluster, and tells MCP clients of the server."""
+
+# ruff: noqa: PLC0415  imports wait until the command runs
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.frontends.cli.commands import Commands
+from reconciler.frontends.cli.completion import complete_published
+from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
+from reconciler.frontends.cli.options import valid_text
+from reconciler.frontends.cli.output import narrate
+from reconciler.frontends.cli.session import FAILURE, CommandEnding, run_command
+from reconciler.frontends.cli.text import printable
+from reconciler.usecases.application import UseCases
+
+if TYPE_CHECKING:
+    from reconciler.client_setup.accounts import UserAccount
+    from reconciler.client_setup.changed_files import ChangedFile
+    from reconciler.client_setup.registration import ClientPlan
+    from reconciler.usecases.client_registration import Undone
+    from reconciler.usecases.host_setup import HostSetupPlan
+
+app = Commands()
+
+_SYMBOLS = {"warning": "!", "failed": "✗"}
+_AGAIN = CommandEnding(when_interrupted="run it again to continue")
+
+
+@app.command()
+def setup(
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do all of it without asking.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Restore every file as it was, but for what was changed since.")
+    ] = False,
+    clients_only: Annotated[bool, typer.Option("--clients-only", help="Only tell MCP clients of the server.")] = False,
+    image: Annotated[
+        str,
+        typer.Option(
+            "--image",
+            metavar="NAME",
+            help="Image of the first cluster: base is built, others are pulled; or none.",
+            autocompletion=complete_published,
+            callback=valid_text,
+        ),
+    ] = "base",
+) -> None:
+    """Prepare this host for its first cluster.
+
+    Installs what is missing (on Debian and Ubuntu, as root; elsewhere it shows
+    the commands), makes directories and keys, writes a configuration and a first
+    topology, gets an image, and tells the MCP clients that it finds of the
+    server: Claude Code, Claude Desktop, VS Code, Cursor, Codex, Gemini CLI.
+
+    Shows everything first, with the difference in each file, and asks. What is
+    there stays. Under sudo, the clients are those of the user who called it.
+
+    \b
+      sudo vmcluster setup --image debian-12
+      vmcluster setup --clients-only --yes
+      vmcluster setup --undo
+    """
+    from reconciler.client_setup.accounts import calling_account
+
+    account = calling_account(os.environ)
+    if undo:
+        _undo(account, yes=yes)
+    else:
+        _set_up(account, None if clients_only else image, yes=yes)
+
+
+def _set_up(account: "UserAccount", image: str | None, *, yes: bool) -> None:
+    host, clients = run_command(lambda use: _planned(use, account, image), _AGAIN)
+    for line in (*_host_lines(host), *_client_lines(clients)):
+        typer.echo(printable(line))
+    if (host is None or host.is_empty) and not any(of.change for of in clients):
+        typer.echo("nothing is to be done")
+        return
+    _require_consent(yes, "Do this?")
+
+    async def work(use: UseCases) -> None:
+        from reconciler.usecases.client_registration import register_clients
+        from reconciler.usecases.host_setup import carry_out_host_setup
+
+        if host is not None:
+            await carry_out_host_setup(use.runtime, host, narrate)
+        register_clients(account, clients, narrate)
+
+    run_command(work, _AGAIN)
+    typer.echo("done; `vmcluster setup --undo` restores the files")
+    _tell_of_sudo(account, clients)
+    if host is not None and host.files:
+        typer.echo("next: `vmcluster doctor`, then `vmcluster apply lab`")
+
+
+def _tell_of_sudo(account: "UserAccount", clients: "Sequence[ClientPlan]") -> None:
+    from reconciler.usecases.client_registration import sudo_rule
+
+    if (rule := sudo_rule(account)) is not None and clients:
+        typer.echo("the clients start the server with sudo, which a rule in /etc/sudoers.d has to allow:")
+        typer.echo(printable(f"  {rule}"))
+
+
+async def _planned(
+    use: UseCases, account: "UserAccount", image: str | None
+) -> "tuple[HostSetupPlan | None, list[ClientPlan]]":
+    from reconciler.usecases.client_registration import planned_registrations
+    from reconciler.usecases.host_setup import plan_host_setup
+
+    clients = planned_registrations(account)  # before anything runs beside it
+    return None if image is None else await plan_host_setup(use.runtime, image), clients
+
+
+def _undo(account: "UserAccount", *, yes: bool) -> None:
+    noted = run_command(lambda use: _noted(use, account))
+    if not noted:
+        typer.echo("nothing is to be undone")
+        return
+    for entry in noted:
+        what = "remove" if entry.copy_name is None else "restore"
+        typer.echo(printable(f"{what} {entry.path}"))
+    _require_consent(yes, "Do this?")
+    undone = run_command(lambda use: _all_undone(use, account))
+    for path in undone.restored:
+        narrate(f"undone: {path}")
+    for why in undone.left:
+        narrate(f"left as it is: {why}")
+    typer.echo("packages, directories, keys and images stay" if not undone.left else "not everything was undone")
+    if undone.left:
+        raise typer.Exit(FAILURE)
+
+
+async def _noted(use: UseCases, account: "UserAccount") -> "Sequence[ChangedFile]":
+    from reconciler.usecases.client_registration import noted_changes
+    from reconciler.usecases.host_setup import host_journal
+
+    return noted_changes(account, [host_journal(use.runtime.settings)])
+
+
+async def _all_undone(use: UseCases, account: "UserAccount") -> "Undone":
+    from reconciler.usecases.client_registration import undo_changes
+    from reconciler.usecases.host_setup import host_journal
+
+    return undo_changes(account, [host_journal(use.runtime.settings)])
+
+
+def _require_consent(yes: bool, question: str) -> None:
+    if yes:
+        return
+    if not can_be_asked():
+        narrate("nothing was changed; pass --yes to do this without being asked")
+        raise typer.Exit(FAILURE)
+    require_a_yes(question)
+
+
+def _host_lines(host: "HostSetupPlan | None") -> Iterator[str]:
+    if host is None:
+        return
+    for check in host.checks:
+        if check.verdict in _SYMBOLS:
+            yield f"{_SYMBOLS[check.verdict]} {check.name}: {check.message}"
+    for command in host.packages.commands:
+        yield f"{'run' if host.packages.runs_here else 'to be run by you, as root'}: {command}"
+    for check in host.repairs:
+        yield f"fix: {check.name}"
+    for change in host.files:
+        yield f"write: {change.path}"
+    if host.image is not None:
+        yield f"{'build' if host.image == 'base' else 'pull'}: the image {host.image}"
+
+
+def _client_lines(clients: "Sequence[ClientPlan]") -> Iterator[str]:
+    if not clients:
+        yield "no MCP client was found"
+    for plan in clients:
+        yield f"{'! ' if plan.trouble else ''}{plan.client.name}: {plan.why}"
+        if plan.change is not None:
+            yield plan.change.diff.rstrip("\n")
