@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-TEST_TOOLS = ("hypothesis", "jsonschema", "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist")
+TEST_TOOLS = ("hypothesis", "jsonschema", "playwright", "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist")
 _BOUND = re.compile(r"([A-Za-z0-9_.-]+)>=([0-9.]+),<[0-9.]+")
 
 

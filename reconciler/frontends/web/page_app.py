@@ -1,8 +1,9 @@
 """The page over HTTP: its files, which say nothing, and behind a token what it shows and does."""
 
+import hashlib
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from importlib import resources
 from typing import Any
 
@@ -33,6 +34,8 @@ _TYPES = {
 }
 _NOT_KEPT = {"Cache-Control": "no-store"}
 _ASKED_AGAIN = {"Cache-Control": "no-cache"}
+_KEPT = {"Cache-Control": "max-age=31536000, immutable"}
+_DIGITS = 16
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -63,17 +66,23 @@ def page_routes(page: Page) -> list[BaseRoute]:
 
 
 def _files() -> Iterator[tuple[str, Endpoint]]:
-    """The page's files by path, read once."""
-    for file in resources.files("reconciler.frontends.web").joinpath("static").iterdir():
-        kind = file.name.rpartition(".")[2]
-        if kind in _TYPES:
-            path = "/" if file.name == "index.html" else f"/static/{file.name}"
-            yield path, _file(file.read_bytes(), _TYPES[kind])
+    """The page's files by path, read once. A browser keeps all but the first, which names them by their content."""
+    found = resources.files("reconciler.frontends.web").joinpath("static").iterdir()
+    files = {file.name: file.read_bytes() for file in found if _kind(file.name) in _TYPES}
+    index = files.pop("index.html")
+    directory = f"/static/{hashlib.sha256(b''.join(files[name] for name in sorted(files))).hexdigest()[:_DIGITS]}/"
+    yield "/", _file(index.replace(b"/static/", directory.encode()), "html", _ASKED_AGAIN)
+    for name, content in files.items():
+        yield f"{directory}{name}", _file(content, _kind(name), _KEPT)
 
 
-def _file(content: bytes, media_type: str) -> Endpoint:
+def _kind(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _file(content: bytes, kind: str, kept: Mapping[str, str]) -> Endpoint:
     async def serve_file(_: Request) -> Response:
-        return Response(content, media_type=media_type, headers=_ASKED_AGAIN)
+        return Response(content, media_type=_TYPES[kind], headers=kept)
 
     return serve_file
 

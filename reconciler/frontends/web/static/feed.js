@@ -13,10 +13,11 @@ export class Feed {
     this.say = say;
   }
 
-  open(asked) {
+  // `begun` is an answer that was asked for already.
+  open(path, begun = null) {
     this.close();
-    const aborter = (this.#aborter = new AbortController());
-    this.#keep(`/api/feed?${new URLSearchParams(asked)}`, aborter.signal);
+    this.#aborter = begun?.aborter ?? new AbortController();
+    this.#keep(path, this.#aborter.signal, begun?.answer);
   }
 
   close() {
@@ -24,10 +25,11 @@ export class Feed {
     this.#aborter = null;
   }
 
-  async #keep(path, signal) {
+  async #keep(path, signal, begun) {
     for (let wait = 250; !signal.aborted; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       try {
-        const answer = await call(path, { signal });
+        const answer = begun ?? (await call(path, { signal }));
+        begun = null;
         if (answer.ok) {
           wait = 250;
           this.say("live");

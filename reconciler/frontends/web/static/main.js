@@ -8,13 +8,12 @@ import { Feed } from "./feed.js";
 import { Graph } from "./graph.js";
 import { showConditions, showFaults, showKernel, showNode, showPlan, showScreen, showSnapshots, tickFaults } from "./panels.js";
 import { enter } from "./session.js";
+import { TABS, asked, begun, consoleNode, feedPath, remember, shown } from "./start.js";
 import { drawTimeline } from "./timeline.js";
 
-const TABS = [["events", "Events"], ["console", "Console"], ["kernel", "Kernel log"], ["screen", "Screen"], ["plan", "Plan"]];
 const OF_NODE = new Set(["console", "kernel", "screen"]);
 const CONNECTION = { live: "live", lost: "connection lost, trying again", refused: "not let in" };
 
-const shown = { cluster: "", node: "", tab: "events" };
 let view = null;
 let ahead = 0;
 let timelineDrawn = 0;
@@ -118,8 +117,6 @@ function trouble(message) {
   write(byId("trouble"), message ?? "");
 }
 
-const consoleNode = () => (shown.tab === "console" ? shown.node : "");
-
 function choose(next) {
   const before = { ...shown };
   if (next.cluster !== undefined && next.cluster !== shown.cluster) {
@@ -129,7 +126,7 @@ function choose(next) {
   }
   Object.assign(shown, next);
   if (!shown.node && OF_NODE.has(shown.tab)) shown.tab = "events";
-  history.replaceState(null, "", `#${new URLSearchParams(Object.entries(shown).filter(([, value]) => value))}`);
+  remember();
   if (before.cluster !== shown.cluster || (shown.tab === "console" && before.node + before.tab !== shown.node + shown.tab)) listen();
   graph.select(shown.node);
   if (view) showNode(view, shown.node, allowed);
@@ -138,7 +135,7 @@ function choose(next) {
 
 function listen() {
   nodeConsole.open(shown.cluster, consoleNode());
-  feed.open({ cluster: shown.cluster, node: consoleNode() });
+  feed.open(feedPath(asked()));
 }
 
 function showTabs(before) {
@@ -195,18 +192,8 @@ document.addEventListener("keydown", (event) => {
 // A page that nobody sees takes no connection.
 document.addEventListener("visibilitychange", () => (document.hidden ? feed.close() : listen()));
 
-async function begin() {
-  const asked = new URLSearchParams(location.hash.slice(1));
-  for (const name of Object.keys(shown)) if (asked.get(name)) shown[name] = asked.get(name);
-  if (!TABS.some(([id]) => id === shown.tab)) shown.tab = "events";
-  if (asked.has("code")) {
-    history.replaceState(null, "", location.pathname);
-    await enter(asked.get("code"));
-  }
-  history.replaceState(null, "", `#${new URLSearchParams(Object.entries(shown).filter(([, value]) => value))}`);
-  listen();
-  showTabs(null);
-  setInterval(tick, 1000);
-}
-
-begin();
+const first = await begun;
+if (first?.path === feedPath(asked())) feed.open(first.path, first);
+else listen();
+showTabs(null);
+setInterval(tick, 1000);

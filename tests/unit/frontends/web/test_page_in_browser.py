@@ -1,42 +1,21 @@
 """The page in a real browser: what is seen, and what is done by hand."""
 
-from pathlib import Path
-
 import pytest
 from playwright.async_api import Page, expect
 
 from reconciler.model.document import PowerState
+from tests.browsing import draw_line, keep_picture
 from tests.unit.frontends.web.shown_lab import CLUSTER, ShownLab
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.long, pytest.mark.processes]
 
-SHOTS = Path(__file__).parents[4] / "build" / "page"
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>\x1b[31m&amp;'
 
 
 @pytest.fixture(autouse=True)
 def patience() -> None:
     expect.set_options(timeout=PATIENCE_S * 1000)
-
-
-async def shot(page: Page, name: str) -> None:
-    """Keep a picture for people to look at."""
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=SHOTS / f"{name}.png")
-
-
-async def draw_line(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw over the graph, from one part of its width and height to another."""
-    box = await page.locator("#graph").bounding_box()
-    assert box
-    (x1, y1), (x2, y2) = ((box["x"] + at[0] * box["width"], box["y"] + at[1] * box["height"]) for at in (start, end))
-    await page.mouse.move(x1, y1)
-    await page.mouse.down()
-    await page.mouse.move((x1 + x2) / 2, (y1 + y2) / 2, steps=4)
-    await shot(page, "drawing")
-    await page.mouse.move(x2, y2, steps=4)
-    await page.mouse.up()
 
 
 async def test_a_partition_is_drawn_seen_and_healed_and_a_crashed_node_comes_back(lab: ShownLab, page: Page) -> None:
@@ -56,7 +35,7 @@ async def test_a_partition_is_drawn_seen_and_healed_and_a_crashed_node_comes_bac
         await expect(cut).to_have_attribute("aria-label", "alpha ↔ beta: cut, 59 s left")
         await expect(page.locator("#faults")).to_contain_text("partition-1")
         await expect(page.locator("#events")).to_contain_text("Fault Injected")
-        await shot(page, "cut")
+        await keep_picture(page, "cut")
 
         await page.get_by_role("button", name="Heal partition-1").click()
         await expect(page.get_by_role("listitem", name="alpha ↔ beta: cut")).to_have_count(0)
@@ -66,10 +45,10 @@ async def test_a_partition_is_drawn_seen_and_healed_and_a_crashed_node_comes_bac
         await page.get_by_role("button", name="Crash…").click()
         await page.get_by_role("dialog").get_by_role("button", name="Crash").click()
         await expect(page.get_by_role("button", name="beta, shut off")).to_be_visible()
-        await shot(page, "crashed")
+        await keep_picture(page, "crashed")
         lab.boot.set()
         await expect(page.get_by_role("button", name="beta, running")).to_be_visible()
-        await shot(page, "back")
+        await keep_picture(page, "back")
 
 
 async def test_what_guests_and_topologies_say_stays_text(lab: ShownLab, page: Page) -> None:
@@ -89,7 +68,7 @@ async def test_what_guests_and_topologies_say_stays_text(lab: ShownLab, page: Pa
         await expect(page).to_have_title("lab - vmcluster")
         lab.print_on_console("alpha", "and it goes on\n")
         await expect(page.get_by_role("log")).to_contain_text("and it goes on")
-        await shot(page, "hostile")
+        await keep_picture(page, "hostile")
 
 
 async def test_without_permission_the_page_offers_nothing_that_changes_a_cluster(lab: ShownLab, page: Page) -> None:
