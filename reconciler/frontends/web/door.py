@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from reconciler.errors import ConfigurationInvalid
+from reconciler.errors import ConfigurationInvalid, OperationFailed
 from reconciler.files.atomic import write_whole
 from reconciler.frontends.mcp.cluster_server import ClusterServer
 from reconciler.frontends.mcp.http_connection import TimelyConnection
@@ -39,6 +39,7 @@ from reconciler.usecases.application import UseCases
 _ACTOR = "page"
 _MOST_CONNECTIONS = 1000
 _PATIENCE_AT_END_S = 5
+_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,7 @@ async def opened_door(
         note = state_dir / DOOR_FILE
         said = json.dumps({"url": door.url}).encode()
         try:
+            await _started(server, serving)
             await asyncio.to_thread(write_whole, note, said)
             yield door
         finally:
@@ -129,6 +131,14 @@ class _Server(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+
+async def _started(server: _Server, serving: "asyncio.Task[None]") -> None:
+    while not server.started:
+        if serving.done():
+            serving.result()
+            raise OperationFailed("the page could not be served: the cause is in the log")
+        await asyncio.sleep(_POLL_S)
 
 
 def _configuration(app: Starlette) -> uvicorn.Config:

@@ -5,6 +5,7 @@ import { endsOf, leftOf, plus, pointing, scaled, timeLeft } from "./geometry.js"
 
 const HOST = "@host";
 const MOST_LABELS = 30;
+const MARGIN = 16;
 const MARK = { running: "●", "shut off": "○", paused: "◍", crashed: "✖", unknown: "?" };
 
 export class Graph {
@@ -43,11 +44,11 @@ export class Graph {
     const before = this.#view;
     this.#view = view;
     if (!before || JSON.stringify(before.layout) !== JSON.stringify(view.layout)) this.#camera = null;
-    this.#camera ??= { x: 0, y: 0, width: view.layout.width, height: view.layout.height };
-    this.#aim();
     this.#showHub();
     this.#showNodes();
     this.#showEdges();
+    this.#camera ??= this.#whole();
+    this.#aim();
   }
 
   clear() {
@@ -144,7 +145,7 @@ export class Graph {
     set(group, { "aria-label": `${of.name}, ${said}`, "aria-pressed": of.name === this.chosen });
     set(group, { transform: `translate(${x} ${y})` });
     set(box, { x: -width / 2, y: -height / 2, width, height });
-    [cut(of.name, 22), cut([of.role, of.ip].filter(Boolean).join(" · "), 27), cut(`${MARK[of.state]} ${said}`, 27)].forEach(
+    [cut(of.name, 22), cut([of.role, of.ip].filter(Boolean).join(" · "), 25), cut(`${MARK[of.state]} ${said}`, 25)].forEach(
       (text, row) => {
         write(rows[row], text);
         set(rows[row], { y: (row - 1) * 18 + 4 });
@@ -222,8 +223,18 @@ export class Graph {
   }
 
   #fit() {
-    this.#camera = { x: 0, y: 0, width: this.#view.layout.width, height: this.#view.layout.height };
+    this.#camera = this.#whole();
     this.#aim();
+  }
+
+  // All boxes, and a little around them.
+  #whole() {
+    const { nodes, layout } = this.#view;
+    const places = [this.place(HOST), ...nodes.map((node) => this.place(node.name))];
+    const [left, right] = [Math.min(...places.map(([x]) => x)), Math.max(...places.map(([x]) => x))];
+    const [top, bottom] = [Math.min(...places.map(([, y]) => y)), Math.max(...places.map(([, y]) => y))];
+    const [across, down] = [layout.box_width / 2 + MARGIN, layout.box_height / 2 + MARGIN];
+    return { x: left - across, y: top - down, width: right - left + 2 * across, height: bottom - top + 2 * down };
   }
 
   #zoom(by, [x, y] = [this.#camera.x + this.#camera.width / 2, this.#camera.y + this.#camera.height / 2]) {

@@ -7,7 +7,7 @@ import { Events } from "./events.js";
 import { Feed } from "./feed.js";
 import { Graph } from "./graph.js";
 import { showConditions, showFaults, showKernel, showNode, showPlan, showScreen, showSnapshots, tickFaults } from "./panels.js";
-import { enter } from "./session.js";
+import { enter, leave } from "./session.js";
 import { TABS, asked, begun, consoleNode, feedPath, remember, shown } from "./start.js";
 import { drawTimeline } from "./timeline.js";
 
@@ -51,6 +51,8 @@ function connected(state) {
   write(byId("connection"), CONNECTION[state]);
   byId("connection").className = state;
   byId("door").hidden = state !== "refused";
+  for (const part of document.querySelectorAll("header, main")) part.inert = state === "refused";
+  byId("leave").hidden = state === "refused";
   if (state === "refused") byId("secret").focus();
 }
 
@@ -180,6 +182,12 @@ byId("door").querySelector("form").addEventListener("submit", async (event) => {
   byId("secret").value = "";
   write(byId("refused"), letIn ? "" : "That lets nobody in.");
   if (letIn) listen();
+});
+
+byId("leave").addEventListener("click", async () => {
+  feed.close();
+  await leave();
+  location.reload();
 });
 
 document.addEventListener("keydown", (event) => {

@@ -3,7 +3,7 @@
 import { byId, set, svg, write } from "./dom.js";
 import { BAD } from "./events.js";
 
-const SPAN_S = 15 * 60;
+const SPANS_S = [180, 900];
 const HEIGHT = 84;
 const BARS = 3;
 const BAR = 12;
@@ -12,14 +12,16 @@ export function drawTimeline(events, now) {
   const root = byId("timeline");
   const width = root.clientWidth;
   if (!width) return;
-  const begin = now - SPAN_S;
-  const x = (at) => Math.max(0, ((at - begin) / SPAN_S) * width);
+  const oldest = Math.min(...events.map((of) => of.at));
+  const span = SPANS_S.find((of) => oldest > now - of) ?? SPANS_S.at(-1);
+  const begin = now - span;
+  const x = (at) => Math.max(0, ((at - begin) / span) * width);
   const recent = events.filter((of) => of.at >= begin);
   const bars = faultBars(events, now).filter((bar) => bar.end >= begin);
   set(root, { viewBox: `0 0 ${width} ${HEIGHT}`, height: HEIGHT });
   root.replaceChildren(
-    svg("title", {}, told(recent, bars)),
-    ...[0, 5, 10, 15].map((minutes) => tick(x(now - minutes * 60), minutes, width)),
+    svg("title", {}, told(recent, bars, span / 60)),
+    ...[0, 1, 2, 3].map((third) => (third * span) / 180).map((minutes) => tick(x(now - minutes * 60), minutes, width)),
     ...bars.slice(-12).map((bar, row) => {
       const y = 4 + (row % BARS) * (BAR + 3);
       const length = Math.max(2, x(bar.end) - x(bar.begin));
@@ -48,7 +50,7 @@ function faultBars(events, now) {
   return [...bars.values()];
 }
 
-function told(events, bars) {
+function told(events, bars, minutes) {
   const failed = events.filter((of) => BAD.has(of.kind)).length;
-  return `Timeline of 15 minutes: ${bars.length} faults, ${events.length} events, ${failed} of them failures`;
+  return `Timeline of ${minutes} minutes: ${bars.length} faults, ${events.length} events, ${failed} of them failures`;
 }
