@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, FloatRect, Page, ViewportSize, async_playwright
 
 PICTURES = Path(__file__).parents[1] / "build" / "page"
 _SIZE: ViewportSize = {"width": 1280, "height": 800}
@@ -34,10 +34,14 @@ async def clean_page(browser: Browser, *, dark: bool = False) -> AsyncIterator[P
     assert [said for said in wrong if "net::ERR" not in said] == [], "a server may end before its page"
 
 
-async def keep_picture(page: Page, name: str) -> None:
-    """Keep a picture for people to look at."""
+async def keep_picture(page: Page, name: str, *, height: int | None = None) -> Path:
+    """Keep a picture for people to look at; with a `height`, of the upper part."""
     PICTURES.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=PICTURES / f"{name}.png")
+    size = page.viewport_size or _SIZE
+    clip: FloatRect = {"x": 0, "y": 0, "width": size["width"], "height": height or size["height"]}
+    file = PICTURES / f"{name}.png"
+    await page.screenshot(path=file, clip=clip)
+    return file
 
 
 async def draw_line(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -83,8 +83,9 @@ function showView(next) {
 
 function showReady(next) {
   const ready = next.conditions.find((of) => of.type === "Ready");
-  write(byId("ready"), ready ? (ready.status === "True" ? "Ready" : `not ready: ${ready.reason}`) : "");
-  byId("ready").className = `badge ${ready ? (ready.status === "True" ? "good" : ready.status === "Unknown" ? "unknown" : "bad") : ""}`;
+  const good = ready?.status === "True";
+  write(byId("ready"), !ready ? "" : !good ? `not ready: ${ready.reason}` : next.settled ? "Ready" : "changing …");
+  byId("ready").className = `badge ${!ready || ready.status === "Unknown" || (good && !next.settled) ? "unknown" : good ? "good" : "bad"}`;
   document.title = `${next.name}${ready && ready.status !== "True" ? " (not ready)" : ""} - vmcluster`;
 }
 

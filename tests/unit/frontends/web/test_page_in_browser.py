@@ -1,5 +1,8 @@
 """The page in a real browser: what is seen, and what is done by hand."""
 
+import re
+from pathlib import Path
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -10,6 +13,7 @@ from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.long, pytest.mark.processes]
 
+LEFT = re.compile(r"[1-5]\d s left")
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>\x1b[31m&amp;'
 
 
@@ -32,7 +36,7 @@ async def test_a_partition_is_drawn_seen_and_healed_and_a_crashed_node_comes_bac
         await expect(dialog.get_by_label("beta: right")).to_be_checked()
         await dialog.get_by_role("button", name="Cut", exact=True).click()
         cut = page.get_by_role("listitem", name="alpha ↔ beta: cut")
-        await expect(cut).to_have_attribute("aria-label", "alpha ↔ beta: cut, 59 s left")
+        await expect(cut).to_have_attribute("aria-label", LEFT)
         await expect(page.locator("#faults")).to_contain_text("partition-1")
         await expect(page.locator("#events")).to_contain_text("Fault Injected")
         await keep_picture(page, "cut")
@@ -109,3 +113,24 @@ async def test_who_is_not_let_in_is_asked_for_the_token(lab: ShownLab, page: Pag
         await expect(page.get_by_label("Token")).to_be_focused()
         await page.reload()
         await expect(page.get_by_label("Token")).to_be_focused()
+
+
+async def test_the_picture_in_the_manual_is_what_the_page_shows(lab: ShownLab, page: Page) -> None:
+    await lab.define()
+    await page.set_viewport_size({"width": 930, "height": 590})
+    async with lab.door(allow_actions=True) as door:
+        await page.goto(door.entry())
+        await page.get_by_role("button", name="Draw a cut").click()
+        await draw_line(page, (0.1, 0.4), (0.9, 0.4))
+        await page.get_by_role("dialog").get_by_role("button", name="Cut", exact=True).click()
+        await expect(page.locator("#faults")).to_contain_text(LEFT)
+        await expect(page.locator("#ready")).to_have_text("Ready")
+        taken = await keep_picture(page, "manual", height=362)
+    in_manual = Path(__file__).parents[4] / "specs" / "manual" / "page.png"
+    assert size_of(taken) == size_of(in_manual), f"look at {taken}, and put it in place of {in_manual}"
+    assert in_manual.stat().st_size < 60_000
+
+
+def size_of(picture: Path) -> bytes:
+    """Width and height, as the header of a PNG has them."""
+    return picture.read_bytes()[16:24]
