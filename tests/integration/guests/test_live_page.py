@@ -19,7 +19,7 @@ def entry(state_dir: Path) -> str:
 
 
 async def healed(session: Session, sender: str, receiver: str) -> bool:
-    """Whether one node reaches another: the page shows what is wanted, a moment before the links are so."""
+    """Whether one node reaches another: the page shows the desired links a moment before they are so."""
     done = await session.nodes.run(SHARED_CLUSTER, sender, f"ping -c1 -W2 {receiver}", timeout_s=PATIENCE_S)
     return done.exit_code == 0
 
