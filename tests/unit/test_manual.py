@@ -132,6 +132,8 @@ def test_every_page_reads_well_on_a_forge(page: Path) -> None:
         ("# b\n", "a second title"),
         ("## b\n\n## B\n", "two headings have the anchor #b"),
         ("text\n---\n", "makes it a heading"),
+        ("![words](other.png)\n", "neither searched nor compared"),
+        ("![](page.png)\n", "without words"),
     ],
 )
 def test_a_page_that_does_not_read_well_is_found(broken: str, said: str) -> None:
