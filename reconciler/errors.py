@@ -11,6 +11,9 @@ from typing import Any
 
 from reconciler.error_codes import ErrorCode
 
+_LONGEST_WORD = 100
+_SIMILAR = 0.6
+
 
 class ClusterError(Exception):
     """Base of every error that reaches a user; never raised itself.
@@ -42,6 +45,21 @@ class ClusterError(Exception):
 def hints_of(errors: Iterable[ClusterError]) -> str | None:
     """The hints of several errors, each one once."""
     return "; ".join(dict.fromkeys(error.hint for error in errors if error.hint)) or None
+
+
+def closest_name(word: str, known: Iterable[str]) -> str | None:
+    """The known name that was most likely meant, or None if none is similar."""
+    from difflib import get_close_matches  # noqa: PLC0415  only where something went wrong
+
+    by_lower = {name.lower(): name for name in sorted(known, reverse=True)}
+    close = get_close_matches(word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=_SIMILAR)
+    return by_lower[close[0]] if close else None
+
+
+def meant(word: str, known: Iterable[str], hint: str = "") -> str | None:
+    """A hint that begins with the known name that was most likely meant, if one is similar."""
+    close = closest_name(word, known)
+    return (f"did you mean {close!r}? {hint}".rstrip() if close else hint) or None
 
 
 # The request cannot be carried out. Nothing was touched.
@@ -86,8 +104,9 @@ class HostNotFound(ClusterError):
     @classmethod
     def named(cls, name: str, known: Iterable[str]) -> "HostNotFound":
         """The error for a name, with those that there are."""
-        names = ", ".join(sorted(known)) or "none"
-        return cls(f"no host {name!r} shares this store (there are: {names})", hint="`host_list` shows them")
+        names = sorted(known)
+        hint = meant(name, names, "`host_list` shows them")
+        return cls(f"no host {name!r} shares this store (there are: {', '.join(names) or 'none'})", hint=hint)
 
 
 class PlacementRefused(ClusterError):

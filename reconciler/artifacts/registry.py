@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reconciler.errors import ArtifactNotFound, InvalidArgument, OperationFailed
+from reconciler.errors import ArtifactNotFound, InvalidArgument, OperationFailed, meant
 from reconciler.files.atomic import write_whole
 from reconciler.files.locks import locked
 from reconciler.files.plain import read_plain_file
@@ -54,7 +54,9 @@ class ArtifactRegistry:
         if not matches and len(wanted) >= _PREFIX_MIN_LENGTH:
             matches = [each for each in artifacts if each.startswith(wanted)]
         if not matches:
-            raise ArtifactNotFound(f"no artifact {wanted!r} is registered", hint="`artifact_list` lists all")
+            raise ArtifactNotFound(
+                f"no artifact {wanted!r} is registered", hint=meant(wanted, artifacts, "`artifact_list` lists all")
+            )
         if len(matches) > 1:
             many = f"{len(matches)} artifacts have IDs that start with {wanted}"
             raise InvalidArgument(many, hint="give more of the ID")

@@ -1,6 +1,6 @@
 """How to log in to the nodes of a cluster."""
 
-from reconciler.errors import NodeNotFound, SshError
+from reconciler.errors import NodeNotFound, SshError, meant
 from reconciler.guest.address import GuestAddress
 from reconciler.host.cloud_init.seed_driver import read_host_key
 from reconciler.model.record import ClusterRecord
@@ -15,7 +15,7 @@ def guest_address(record: ClusterRecord, node: str, reported_key: str | None = N
     if node not in spec.nodes:
         raise NodeNotFound(
             f"cluster {record.cluster_name!r} has no node {node!r}",
-            hint=f"its nodes are {', '.join(sorted(spec.nodes))}",
+            hint=meant(node, spec.nodes, f"its nodes are {', '.join(sorted(spec.nodes))}"),
         )
     host_key = reported_key or read_host_key(spec.overlay_dir, record.cluster_name, node)
     if host_key is None:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters
+from reconciler.errors import InvalidArgument, NodeNotFound, NoParameters, meant
 from reconciler.faults.shapes import bridging_node, nodes_named, resolve_partition, rule_of, shuffled
 from reconciler.model.choices import CutMode, Direction, Distribution
 from reconciler.model.faults import (
@@ -132,7 +132,7 @@ def refuse_unknown(named: Sequence[str], nodes: Sequence[str]) -> None:
         raise NodeNotFound(
             f"no node named {', '.join(map(repr, unknown))} in this cluster",
             node=unknown[0],
-            hint=f"its nodes are {', '.join(nodes)}",
+            hint=meant(unknown[0], nodes, f"its nodes are {', '.join(nodes)}"),
         )
 
 

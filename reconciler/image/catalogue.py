@@ -5,8 +5,9 @@ All of them boot on x86-64 with BIOS, take their identity from cloud-init, and p
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from types import MappingProxyType
+
+from reconciler.errors import closest_name
 
 _UBUNTU = "https://cloud-images.ubuntu.com/releases"
 _DEBIAN = "https://cloud.debian.org/images/cloud"
@@ -74,4 +75,4 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """The name that was probably meant, of those in the catalogue and the `known` ones."""
-    return next(iter(get_close_matches(name.lower(), sorted({*CATALOGUE, *known}), n=1)), None)
+    return closest_name(name, {*CATALOGUE, *known})

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Set
 
 import structlog
 
-from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound, RecordUnreadable
+from reconciler.errors import ClusterNotFound, Conflict, NodeNotFound, RecordUnreadable, meant
 from reconciler.model.names import CLUSTER_NAME_MAX_LENGTH, LABEL_PATTERN
 from reconciler.model.record import ClusterRecord
 from reconciler.store.protocol import Store
@@ -30,9 +30,12 @@ async def recorded(store: Store, cluster: str) -> ClusterRecord:
     require_cluster_name(cluster)
     record = await store.get(cluster)
     if record is None:
-        known = ", ".join(await store.names())
+        known = await store.names()
         lost = f'none; if its record was lost, `cluster_adopt(cluster_name="{cluster}")` rebuilds it from the host'
-        raise ClusterNotFound(f"no cluster named {cluster!r} is defined", hint=f"defined clusters: {known or lost}")
+        raise ClusterNotFound(
+            f"no cluster named {cluster!r} is defined",
+            hint=meant(cluster, known, f"defined clusters: {', '.join(known) or lost}"),
+        )
     return record
 
 
@@ -106,6 +109,6 @@ def select_node(record: ClusterRecord, node: str, *, all_with: str = "") -> str:
         raise NodeNotFound(
             f"cluster {record.cluster_name!r} has no node {node!r}",
             node=node,
-            hint=f"it has {', '.join(record.spec.nodes)}{remedy}",
+            hint=meant(node, record.spec.nodes, f"it has {', '.join(record.spec.nodes)}{remedy}"),
         )
     return node

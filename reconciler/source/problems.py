@@ -1,11 +1,11 @@
 """Problems in a file that a person wrote: where they are, and what to do about them."""
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from reconciler.error_codes import ErrorCode
+from reconciler.errors import closest_name
 
 Location = tuple[str | int, ...]
 
@@ -90,8 +90,7 @@ def yaml_path(location: Location) -> str:
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
     """The known word that was most likely meant, or None if none is similar."""
-    close = difflib.get_close_matches(word[:_SHOWN_LENGTH].lower(), sorted(known), n=1, cutoff=0.6)
-    return close[0] if close else None
+    return closest_name(word[:_SHOWN_LENGTH], known)
 
 
 def _key(part: str) -> str:

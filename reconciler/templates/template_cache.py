@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reconciler.errors import OperationFailed
+from reconciler.errors import OperationFailed, meant
 from reconciler.files.atomic import fsync_path, reporting_os_errors, write_whole
 from reconciler.files.exposure import exposure_of, make_unexposed, require_unexposed
 from reconciler.files.locks import remove_lock
@@ -151,8 +151,9 @@ class TemplateCache:
 
     def require(self, key: str) -> None:
         """Raise `OperationFailed` if there is no such template."""
-        if key not in self._keys():
-            raise OperationFailed(f"there is no template {key}", hint="`vmcluster template list` shows all")
+        if key not in (known := list(self._keys())):
+            hint = meant(key, known, "`vmcluster template list` shows all")
+            raise OperationFailed(f"there is no template {key}", hint=hint)
 
     def _keys(self) -> Iterator[str]:
         return (name for name in directory_names(self.directory) if _KEY.fullmatch(name))

@@ -16,6 +16,7 @@ from reconciler.errors import (
     HostCapabilityMissing,
     NodeNotFound,
     RecordUnreadable,
+    meant,
 )
 from reconciler.faults.combine import Fault, wanted_at
 from reconciler.faults.explain import explain_link, handle_of
@@ -261,8 +262,8 @@ def _handles_meant(record: ClusterRecord, handle: str) -> list[str]:
         return [handle]
     named = [fault.handle_id for fault in record.faults.values() if fault.declared_as == handle]
     if not named and handle not in record.spec.faults and not _once_was(record, handle):
-        known = ", ".join(record.faults) or "none"
-        raise FaultNotFound(f"cluster {record.cluster_name!r} has no fault {handle!r}", hint=f"it has {known}")
+        hint = meant(handle, [*record.faults, *record.spec.faults], f"it has {', '.join(record.faults) or 'none'}")
+        raise FaultNotFound(f"cluster {record.cluster_name!r} has no fault {handle!r}", hint=hint)
     return named
 
 
@@ -280,5 +281,9 @@ def _require_end(record: ClusterRecord, end: str) -> None:
         raise NodeNotFound(
             f"cluster {record.cluster_name!r} has no node {end!r}",
             node=end,
-            hint=f"it has {', '.join(record.spec.nodes)}, and {HOST} stands for the host",
+            hint=meant(
+                end,
+                [*record.spec.nodes, HOST],
+                f"it has {', '.join(record.spec.nodes)}, and {HOST} stands for the host",
+            ),
         )

@@ -18,6 +18,7 @@ from reconciler.errors import (
     SnapshotFailed,
     SnapshotLost,
     SnapshotNotFound,
+    meant,
 )
 from reconciler.guest.address import GuestAddress
 from reconciler.health.provisioning import not_yet_provisioned, with_user_data
@@ -362,8 +363,9 @@ def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) ->
 
 def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
     """The error for a name without a snapshot."""
-    known = ", ".join(record.snapshots) or "none"
-    return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=f"it has {known}")
+    known = [*record.snapshots, *record.spec.snapshot_names]
+    hint = meant(name, known, f"it has {', '.join(record.snapshots) or 'none'}")
+    return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=hint)
 
 
 def _renamed(asked: str, name: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from reconciler.errors import InvalidArgument, OperationTimeout
+from reconciler.errors import InvalidArgument, OperationTimeout, meant
 from reconciler.health.provisioning import wait_until_provisioned
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
@@ -26,10 +26,9 @@ def parse_condition(text: str) -> tuple[ConditionType, ConditionStatus] | None:
     types = {of.value.lower(): of for of in ConditionType}
     statuses = {of.value.lower(): of for of in ConditionStatus}
     if name.lower() not in types or (wanted or "true").lower() not in statuses:
-        raise InvalidArgument(
-            f"unknown condition {text!r}",
-            hint=f"one of {', '.join(of.value for of in ConditionType)}, with =True or =False, or {DELETE}",
-        )
+        known = [of.value for of in ConditionType]
+        hint = meant(name, [*known, DELETE], f"one of {', '.join(known)}, with =True or =False, or {DELETE}")
+        raise InvalidArgument(f"unknown condition {text!r}", hint=hint)
     return types[name.lower()], statuses[(wanted or "true").lower()]
 
 

@@ -8,6 +8,7 @@ import typer
 
 from reconciler.errors import ApprovalRequired
 from reconciler.frontends.cli.commands import Commands
+from reconciler.frontends.cli.completion import complete_topology
 from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, SshTimeout, Topology, Wait
 from reconciler.frontends.cli.output import exit_with, narrate, prints, unheard
@@ -145,7 +146,9 @@ def adopt(
     topology: Annotated[
         str | None,
         typer.Argument(
-            metavar="[TOPOLOGY]", help="Topology file of the cluster. Default: the file with its name in topology_dir."
+            metavar="[TOPOLOGY]",
+            help="Topology file of the cluster. Default: the file with its name in topology_dir.",
+            autocompletion=complete_topology,
         ),
     ] = None,
     allow_restart: AllowRestart = False,

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand
 
+from reconciler.frontends.cli.examples import examples_of
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -26,6 +28,13 @@ class PlainCommand(TyperCommand):
             if lines:
                 with formatter.section(title):
                     formatter.write_dl(lines)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Examples of the command."""
+        if lines := examples_of(ctx.command_path):
+            with formatter.section("Examples"):
+                for line in lines:
+                    formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
 def _is_argument(parameter: Any) -> bool:

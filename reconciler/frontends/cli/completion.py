@@ -108,6 +108,17 @@ def complete_artifact(incomplete: str) -> list[str]:
     return _beginning(incomplete, artifacts)
 
 
+def complete_template(incomplete: str) -> list[str]:
+    """The templates on this host whose keys start with the typed text."""
+
+    async def templates(runtime: "Runtime") -> list[str]:
+        from reconciler.usecases.template_listing import list_templates
+
+        return [of.key for of in await list_templates(runtime)]
+
+    return _beginning(incomplete, templates)
+
+
 def complete_topology(incomplete: str) -> list[str]:
     """The topologies in topology_dir whose names start with the typed text; the shell itself completes files."""
 

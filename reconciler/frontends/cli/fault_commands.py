@@ -75,6 +75,7 @@ def partition(
             "--node",
             metavar="NODE",
             help="The single node of the shapes one and bridge. Default: the first and the middle, or by --seed.",
+            autocompletion=complete_node,
             callback=valid_text,
         ),
     ] = None,

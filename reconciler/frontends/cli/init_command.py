@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from reconciler.frontends.cli.commands import Commands
+from reconciler.frontends.cli.completion import complete_image
 from reconciler.frontends.cli.confirmation import can_be_asked
 from reconciler.frontends.cli.options import valid_text
 from reconciler.frontends.cli.output import narrate, quiet_pipe
@@ -37,7 +38,14 @@ def init(
     vcpus: Annotated[int | None, typer.Option("--vcpus", metavar="N", help="Virtual CPUs of each node.")] = None,
     memory: Annotated[int | None, typer.Option("--memory", metavar="MIB", help="Memory of each node.")] = None,
     image: Annotated[
-        str | None, typer.Option("--image", metavar="IMAGE", help="The nodes' image.", callback=valid_text)
+        str | None,
+        typer.Option(
+            "--image",
+            metavar="IMAGE",
+            help="Name or path of the nodes' image.",
+            autocompletion=complete_image,
+            callback=valid_text,
+        ),
     ] = None,
     virt_type: Annotated[
         Literal["auto", "kvm", "qemu"] | None,

@@ -57,11 +57,6 @@ def setup(
 
     Shows everything first, with the difference in each file, and asks. What is
     there stays. Under sudo, the clients are those of the user who called it.
-
-    \b
-      sudo vmcluster setup --image debian-12
-      vmcluster setup --clients-only --yes
-      vmcluster setup --undo
     """
     from reconciler.client_setup.accounts import calling_account
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.commands import Commands
+from reconciler.frontends.cli.completion import complete_template
 from reconciler.frontends.cli.options import Output, OutputFormat, Topology, valid_text
 from reconciler.frontends.cli.output import exit_with, prints
 from reconciler.frontends.cli.session import CommandEnding, given_topology, present
@@ -26,7 +27,10 @@ def _valid_keys(keys: list[str]) -> list[str]:
     return [valid_text(key) or "" for key in keys]
 
 
-Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="Keys of templates.", callback=_valid_keys)]
+Keys = Annotated[
+    list[str],
+    typer.Argument(metavar="KEY...", help="Keys of templates.", autocompletion=complete_template, callback=_valid_keys),
+]
 
 
 @template.command("list")

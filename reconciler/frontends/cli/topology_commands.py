@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.commands import Commands
+from reconciler.frontends.cli.completion import complete_topology
 from reconciler.frontends.cli.options import Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
 from reconciler.frontends.cli.session import CommandEnding, present
@@ -16,7 +17,10 @@ app = Commands()
 topology = Commands(help="List and print the topologies in topology_dir.", no_args_is_help=True)
 app.add_typer(topology, name="topology")
 
-Name = Annotated[str, typer.Argument(help="Name of a topology in topology_dir.", callback=valid_text)]
+Name = Annotated[
+    str,
+    typer.Argument(help="Name of a topology in topology_dir.", autocompletion=complete_topology, callback=valid_text),
+]
 
 
 @topology.command("list")

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -11,6 +12,7 @@ from reconciler.frontends.cli.completion import complete_cluster, complete_node,
 from reconciler.model.record import ClusterRecord
 from reconciler.records.record_changes import with_snapshot
 from reconciler.store.sqlite import SqliteStore
+from reconciler.usecases import template_listing
 
 
 def context(cluster: str | None) -> typer.Context:
@@ -46,6 +48,10 @@ def offered(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
         ("exec lab --nodes alpha,", ["alpha,zeta"]),
         ("push lab --nodes a", ["alpha"]),
         ("wait lab --for R", ["Running", "Ready"]),
+        ("fault partition lab --shape one --node a", ["alpha"]),
+        ("ssh-config lab l", ["lab"]),
+        ("inventory l", ["lab"]),
+        ("top l", ["lab"]),
     ],
 )
 def test_a_shell_completes_nodes_wherever_they_are_named(
@@ -80,3 +86,19 @@ def test_a_broken_configuration_offers_nothing_and_says_nothing(
     monkeypatch.setenv("VMCLUSTER_LOG_LEVEL", "LOUD")
     assert complete_cluster("") == []
     assert capfd.readouterr() == ("", "")
+
+
+def test_templates_topologies_and_images_are_offered(
+    lab: ClusterRecord, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def list_templates(_runtime: object) -> list[SimpleNamespace]:
+        return [SimpleNamespace(key="5d41"), SimpleNamespace(key="9a0c")]
+
+    monkeypatch.setattr(template_listing, "list_templates", list_templates)
+    monkeypatch.setenv("VMCLUSTER_IMAGE_DIR", str(tmp_path))
+    (tmp_path / "debian-12.qcow2").touch()
+    (tmp_path / "here.yaml").touch()
+    assert offered("template rm 5", monkeypatch, capfd) == ["5d41"]
+    for line in ("topology show h", "adopt lab h"):
+        assert offered(line, monkeypatch, capfd) == ["here"]
+    assert offered("init --image d", monkeypatch, capfd) == ["debian-12"]
