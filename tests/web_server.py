@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from mmap import mmap
 
 _PIECE_BYTES = 16 * 1024
 
@@ -15,7 +16,9 @@ _PIECE_BYTES = 16 * 1024
 class Served:
     """A file on the server, and how badly it is served."""
 
-    content: bytes
+    content: bytes | mmap
+    changes_to: bytes | None = None
+    """What the content is after the first answer, under the same ETag."""
     etag: str | None = '"1"'
     modified: bool = False
     """Whether it says when the file was last changed."""
@@ -46,7 +49,7 @@ class WebServer:
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     ending: threading.Event = field(default_factory=threading.Event)
 
-    def serve(self, path: str, content: bytes, **how: object) -> Served:
+    def serve(self, path: str, content: bytes | mmap, **how: object) -> Served:
         """Serve a file from now on."""
         self.files[path] = Served(content, **how)  # type: ignore[arg-type]
         return self.files[path]
@@ -98,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         return int(asked.removeprefix("bytes=").rstrip("-")) if asked and file.ranges and same else None
 
     def _send(self, file: Served, start: int | None, ending: threading.Event) -> None:
-        body = file.content[start or 0 :]
+        body = memoryview(file.content)[start or 0 :]
         self.send_response(200 if start is None else 206)
         if start is not None:
             whole = len(file.content)
@@ -114,6 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
             announced = len(file.content) if file.announced is None else file.announced
             self.send_header("Content-Length", str(announced - (start or 0)))
         self.end_headers()
+        file.content, file.changes_to = file.changes_to or file.content, None
         most = file.breaks_after.pop(0) if file.breaks_after else file.hangs_after
         self._write(body if most is None else body[:most], chunked=file.chunked)
         if file.hangs_after is not None and most == file.hangs_after:
@@ -124,10 +128,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif file.chunked:
             self.wfile.write(b"0\r\n\r\n")
 
-    def _write(self, body: bytes, *, chunked: bool) -> None:
+    def _write(self, body: memoryview, *, chunked: bool) -> None:
         for at in range(0, len(body), _PIECE_BYTES):
             piece = body[at : at + _PIECE_BYTES]
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), bytes(piece)) if chunked else piece)
 
     def _nothing(self, status: int, **headers: str) -> None:
         self.send_response(status)

@@ -83,6 +83,17 @@ class ChangeJournal:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
+    @property
+    def is_readable(self) -> bool:
+        """Whether the changes are this user's; those of root, for example, are not another user's to undo."""
+        try:
+            (self.directory / _JOURNAL).stat()
+        except PermissionError:
+            return False
+        except OSError:
+            pass
+        return True
+
     def entries(self) -> tuple[ChangedFile, ...]:
         """All changes that are not undone, oldest first. Raises `OperationFailed` if they cannot be read."""
         content = current_content(self.directory / _JOURNAL)

@@ -26,12 +26,15 @@ class ConfigurationFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class McpClient:
-    """A client: its file and a directory that shows that it is used, both below the home directory.
+    """A client: its file, below a directory in the home directory, or in another one that a variable names.
 
-    `container` is the key below which servers are, and `typed` says that an entry names its transport.
+    `sign` is what shows that the client is used, below the same directory. `container` is the key below which servers
+    are, and `typed` says that an entry names its transport.
     """
 
     name: str
+    directory: PurePosixPath
+    variable: str
     file: PurePosixPath
     sign: PurePosixPath
     container: str = "mcpServers"
@@ -56,21 +59,27 @@ class McpClient:
         return add(text, self.container, SERVER_NAME, self.entry(command))
 
 
-def _client(name: str, file: str, sign: str, **how: Any) -> McpClient:
-    return McpClient(name, PurePosixPath(file), PurePosixPath(sign), **how)
+def _client(name: str, directory: str, variable: str, file: str, sign: str, **how: Any) -> McpClient:
+    return McpClient(name, PurePosixPath(directory), variable, PurePosixPath(file), PurePosixPath(sign), **how)
 
+
+_XDG = (".config", "XDG_CONFIG_HOME")
 
 CLIENTS: Sequence[McpClient] = (
-    _client("Claude Code", ".claude.json", ".claude", typed=True),
-    _client("Claude Desktop", ".config/Claude/claude_desktop_config.json", ".config/Claude"),
-    _client("VS Code", ".config/Code/User/mcp.json", ".config/Code/User", container="servers", typed=True),
-    _client("Cursor", ".cursor/mcp.json", ".cursor"),
+    _client("Claude Code", "", "CLAUDE_CONFIG_DIR", ".claude.json", ".claude", typed=True),
+    _client("Claude Desktop", *_XDG, "Claude/claude_desktop_config.json", "Claude"),
+    _client("VS Code", *_XDG, "Code/User/mcp.json", "Code/User", container="servers", typed=True),
     _client(
-        "Codex",
-        ".codex/config.toml",
-        ".codex",
-        container="mcp_servers",
-        format=ConfigurationFormat.TOML,
+        "VS Code Insiders",
+        *_XDG,
+        "Code - Insiders/User/mcp.json",
+        "Code - Insiders/User",
+        container="servers",
+        typed=True,
     ),
-    _client("Gemini CLI", ".gemini/settings.json", ".gemini"),
+    _client("Cursor", "", "", ".cursor/mcp.json", ".cursor"),
+    _client(
+        "Codex", ".codex", "CODEX_HOME", "config.toml", "", container="mcp_servers", format=ConfigurationFormat.TOML
+    ),
+    _client("Gemini CLI", "", "", ".gemini/settings.json", ".gemini"),
 )

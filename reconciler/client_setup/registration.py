@@ -1,7 +1,8 @@
 """Which clients a user has, and what each needs to know the server. Reads only."""
 
+import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,20 @@ class ClientPlan:
     trouble: bool = False
 
 
-def plan_registrations(home: Path, command: Sequence[str]) -> Iterator[ClientPlan]:
-    """What to do for each client of a user. Blocking."""
+def plan_registrations(home: Path, environ: Mapping[str, str], command: Sequence[str]) -> Iterator[ClientPlan]:
+    """What to do for each client of a user, in whose environment some may be elsewhere. Blocking."""
+    planned: dict[str, McpClient] = {}
     for client in CLIENTS:
-        path = home / client.file
-        if path.exists() or path.is_symlink() or (home / client.sign).is_dir():
+        moved = environ.get(client.variable, "")
+        directory = Path(moved) if moved.startswith("/") else home / client.directory
+        path = directory / client.file
+        if not (path.exists() or path.is_symlink() or (directory / client.sign).is_dir()):
+            continue
+        before = planned.setdefault(os.path.realpath(path), client)
+        if before is client:
             yield _plan(client, path, command)
+        else:
+            yield ClientPlan(client, path, None, f"uses the file of {before.name}")
 
 
 def _plan(client: McpClient, path: Path, command: Sequence[str]) -> ClientPlan:

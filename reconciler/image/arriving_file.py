@@ -33,6 +33,8 @@ class ArrivingFile:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
+        self.joined = self.have_bytes > 0
+        """Whether it may consist of parts that arrived at different times."""
 
     @property
     def have_bytes(self) -> int:
@@ -50,6 +52,7 @@ class ArrivingFile:
     def begin(self, origin: FileOrigin | None = None) -> None:
         """Forget what has arrived, and expect a file from there."""
         os.ftruncate(self._descriptor, 0)
+        self.joined = False
         if origin is None:
             self._note.unlink(missing_ok=True)
         else:

@@ -135,6 +135,7 @@ def _accept(answer: httpx2.Response, file: ArrivingFile, known: FileOrigin) -> i
     if answer.headers.get("content-encoding", "identity") != "identity":
         raise OperationFailed(f"{shown_address(known.url)} is sent compressed, which was not asked for")
     if answer.status_code == _PARTIAL and _is_the_rest(answer, file, known):
+        file.joined = True
         return known.size_bytes
     if answer.status_code in {_PARTIAL, _NOT_SATISFIABLE}:
         file.begin()

@@ -16,6 +16,7 @@ class HostImage(Frozen):
     """A disk image that a host has; images of one digest have the same content, wherever they are."""
 
     path: Path = Field(description="Path on that host.")
+    name: str | None = Field(default=None, description="Its name for `base_image`; null: topologies name its path.")
     digest: str = Field(description="`sha256:` and the digest of its content.")
     size_bytes: int = Field(description="Size of the file.")
 

@@ -41,9 +41,14 @@ def sudo_rule(account: UserAccount) -> str | None:
 
 
 def planned_registrations(account: UserAccount) -> list[ClientPlan]:
-    """What to do for each client of a user that was found. Blocking."""
+    """What to do for each client of a user that was found. Blocking.
+
+    The environment is that user's only if this process runs as that user.
+    """
+    environ = os.environ if account.uid == os.geteuid() else {}
+    command = server_command(account)  # which depends on who sets up the host
     with acting_as(account):
-        return list(plan_registrations(account.home, server_command(account)))
+        return list(plan_registrations(account.home, environ, command))
 
 
 def register_clients(account: UserAccount, plans: Sequence[ClientPlan], report: Report) -> None:
@@ -74,7 +79,7 @@ def undo_changes(account: UserAccount, journals: Sequence[ChangeJournal]) -> Und
     """
     with acting_as(account):
         own = _undone(client_journal(account))
-    others = [_undone(journal) for journal in journals]
+    others = [_undone(journal) for journal in journals if journal.is_readable]
     return Undone(
         tuple(path for of in (own, *others) for path in of.restored),
         tuple(why for of in (own, *others) for why in of.left),
@@ -85,7 +90,9 @@ def noted_changes(account: UserAccount, journals: Sequence[ChangeJournal]) -> li
     """What would be undone, the newest first. Blocking."""
     with acting_as(account):
         own = client_journal(account).entries()
-    return [entry for entries in (own, *(of.entries() for of in journals)) for entry in reversed(entries)]
+    return [
+        entry for entries in (own, *(of.entries() for of in journals if of.is_readable)) for entry in reversed(entries)
+    ]
 
 
 def client_journal(account: UserAccount) -> ChangeJournal:

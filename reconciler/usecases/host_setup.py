@@ -10,20 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.client_setup.changed_files import ChangeJournal, FileChange
-from reconciler.desired.base_images import is_missing
+from reconciler.desired.base_images import is_missing, names_in
 from reconciler.desired.starter_topology import StarterTopology
 from reconciler.desired.topology_files import topology_names
 from reconciler.errors import HostCapabilityMissing
 from reconciler.files.configuration_files import DEFAULT_CONFIG_PATH, configuration_paths, user_path
+from reconciler.image.catalogue import CATALOGUE
 from reconciler.model.examination import CheckOutcome, CheckResult, MissingPackages
 from reconciler.model.names import BASE_IMAGE, image_path
-from reconciler.progress import Report
+from reconciler.progress import Progress, Report
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.state_dir import ensure_state_dir
 from reconciler.usecases.doctor import apply_fixes, find_missing_packages, install_packages, run_checks
 from reconciler.usecases.image_pull import PullRequest, pull_image
 from reconciler.usecases.images import build_guest_image
+from reconciler.usecases.named_images import require_known
 from reconciler.usecases.starter_topologies import starter_text
 
 NO_IMAGE = "none"
@@ -49,10 +51,15 @@ class HostSetupPlan:
 
 
 async def plan_host_setup(runtime: Runtime, image: str) -> HostSetupPlan:
-    """Look at the host, and plan for it; `image` is the one of the first cluster, or `none`. Changes nothing."""
+    """Look at the host, and plan for it; `image` is the one of the first cluster, or `none`. Changes nothing.
+
+    Raises `ImageNotFound` for an image that is not here and can be neither built nor pulled by its name.
+    """
     found = tuple(await run_checks(runtime.settings))
     disk = image_path(runtime.settings.image_dir, image)
     lacks_image = image != NO_IMAGE and await asyncio.to_thread(is_missing, disk)
+    if lacks_image and image != BASE_IMAGE and image not in CATALOGUE:
+        require_known(image, await asyncio.to_thread(names_in, runtime.settings.image_dir))
     return HostSetupPlan(
         checks=found,
         packages=await find_missing_packages(),
@@ -62,7 +69,7 @@ async def plan_host_setup(runtime: Runtime, image: str) -> HostSetupPlan:
     )
 
 
-async def carry_out_host_setup(runtime: Runtime, plan: HostSetupPlan, report: Report) -> None:
+async def carry_out_host_setup(runtime: Runtime, plan: HostSetupPlan, progress: Progress) -> None:
     """Do what was planned, in the order in which one needs the other. Run again, it goes on where it stopped.
 
     Raises `HostCapabilityMissing` if packages are missing that the user has to install.
@@ -73,6 +80,7 @@ async def carry_out_host_setup(runtime: Runtime, plan: HostSetupPlan, report: Re
             "programs are missing that no cluster runs without, so nothing was done",
             hint="run this as root, then `vmcluster setup` again: " + "; ".join(packages.commands),
         )
+    report = progress.report
     await install_packages(packages, report)
     for repair in await apply_fixes(runtime.settings):
         report(f"{repair.name}: {repair.message}")
@@ -80,7 +88,7 @@ async def carry_out_host_setup(runtime: Runtime, plan: HostSetupPlan, report: Re
     if plan.image == BASE_IMAGE:
         await build_guest_image(image_path(runtime.settings.image_dir, BASE_IMAGE), report=report)
     elif plan.image is not None:
-        await pull_image(runtime, PullRequest(source=plan.image), report)
+        await pull_image(runtime, PullRequest(source=plan.image), progress)
 
 
 def host_journal(settings: Settings) -> ChangeJournal:

@@ -27,7 +27,7 @@ from reconciler.image.pulled import (
 from reconciler.image.web_address import file_name, is_address, require_safe, shown_address
 from reconciler.model.named_image import ImageOrigin, PulledImage
 from reconciler.model.names import image_path, is_image_name
-from reconciler.progress import Report
+from reconciler.progress import Progress
 from reconciler.runtime import Runtime
 from reconciler.usecases.named_images import look_for_uses, require_unused, seen_image
 
@@ -63,7 +63,7 @@ class _ResolvedPull:
     request: PullRequest
 
 
-async def pull_image(runtime: Runtime, request: PullRequest, report: Report) -> PulledImage:
+async def pull_image(runtime: Runtime, request: PullRequest, progress: Progress) -> PulledImage:
     """Have a published image in `image_dir`; nothing is downloaded if it is there already.
 
     Raises `InvalidArgument` for a request that cannot be carried out, `ImageNotFound` if the publisher has no such
@@ -80,8 +80,11 @@ async def pull_image(runtime: Runtime, request: PullRequest, report: Report) -> 
         reused = await asyncio.to_thread(_is_here, disk, wanted.checksum)
         if not reused:
             await _require_free(runtime, disk, wanted)
-            digests = await _fetch_verified(wanted, file, report)
-            await _keep(wanted, file, digests, disk, report)
+            try:
+                digests = await _fetch_verified(wanted, file, progress)
+                await _keep(wanted, file, digests, disk, progress)
+            finally:
+                progress.over(wanted.name)
         await asyncio.to_thread(file.discard)
     seen = await asyncio.to_thread(seen_image, disk, wanted.name, await look_for_uses(runtime, strict=False))
     return PulledImage(**dict(seen), reused=reused)
@@ -169,29 +172,29 @@ async def _require_free(runtime: Runtime, disk: Path, wanted: _ResolvedPull) -> 
     require_unused([disk], await look_for_uses(runtime, strict=True))
 
 
-async def _fetch_verified(wanted: _ResolvedPull, file: ArrivingFile, report: Report) -> Mapping[str, str]:
+async def _fetch_verified(wanted: _ResolvedPull, file: ArrivingFile, progress: Progress) -> Mapping[str, str]:
     """Download the image; returns its digests by algorithm.
 
-    One that was pieced together and is wrong may be of two versions: it is fetched once more.
+    One that was joined from parts and is wrong may be of two versions: it is fetched once more.
     """
-    pieced = file.have_bytes > 0
+    tried = False
     while True:
-        await download_file(wanted.url, file, wanted.request.limits, _Percent(wanted.name, report))
+        await download_file(wanted.url, file, wanted.request.limits, _Percent(wanted.name, progress))
         if wanted.checksum is not None:
-            report(f"{wanted.name}: comparing it with its {wanted.checksum.algorithm}")
+            progress.advanced(wanted.name, f"comparing it with its {wanted.checksum.algorithm}")
         try:
             return await asyncio.to_thread(verify, file.path, wanted.checksum)
         except WrongChecksum:
-            await asyncio.to_thread(file.begin)
-            if not pieced:
+            if tried or not file.joined:
                 await asyncio.to_thread(file.discard)
                 raise
-        report(f"{wanted.name}: the parts do not belong together; downloading all of it again")
-        pieced = False
+            await asyncio.to_thread(file.begin)
+        progress.finished(wanted.name, "the parts do not belong together; downloading all of it again")
+        tried = True
 
 
 async def _keep(
-    wanted: _ResolvedPull, file: ArrivingFile, digests: Mapping[str, str], disk: Path, report: Report
+    wanted: _ResolvedPull, file: ArrivingFile, digests: Mapping[str, str], disk: Path, progress: Progress
 ) -> None:
     """Convert what has arrived, if need be, and give it its name."""
     found, _ = await asyncio.to_thread(format_and_size, file.path)
@@ -199,7 +202,7 @@ async def _keep(
         await _require_fit(wanted, file, file.path)
     made, digest = file.path, digests["sha256"]
     if found in CONVERTIBLE:
-        report(f"{wanted.name}: converting it from {found} to qcow2")
+        progress.advanced(wanted.name, f"converting it from {found} to qcow2")
         made = await converted(file.path, found)
         await _require_fit(wanted, file, made)
         digest = (await asyncio.to_thread(facts_of, made)).sha256
@@ -224,16 +227,20 @@ async def _require_fit(wanted: _ResolvedPull, file: ArrivingFile, made: Path) ->
 
 
 class _Percent:
-    """Reports every tenth of a download, or every 64 MiB where its size is not known."""
+    """Reports how far a download is: each percent where a front end has a place for that, otherwise each tenth.
 
-    def __init__(self, name: str, report: Report) -> None:
+    Where the size is not known, it is every 64 MiB.
+    """
+
+    def __init__(self, name: str, progress: Progress) -> None:
         self._name = name
-        self._report = report
+        self._progress = progress
+        self._step = 1 if progress.advance is not None else _TOLD_STEP
         self._told = -1
 
     def __call__(self, have: int, size: int | None) -> None:
-        step = have * 100 // size // _TOLD_STEP if size else have // _TOLD_STEP_BYTES
+        step = have * 100 // size // self._step if size else have // _TOLD_STEP_BYTES
         if step != self._told:
             self._told = step
             of = f"{have * 100 // size} % of {size >> 20} MiB" if size else f"{have >> 20} MiB"
-            self._report(f"{self._name}: {of}")
+            self._progress.advanced(self._name, of)

@@ -8,6 +8,7 @@ from pathlib import Path
 from reconciler.errors import PlacementRefused
 from reconciler.model.choices import StopMode
 from reconciler.model.host import HostImage, HostRecord, HostReport
+from reconciler.model.names import image_name
 from reconciler.model.record import ClusterRecord, ClusterSpec
 from reconciler.observe.host_report import digest_of_image
 from reconciler.placement.place import Placement, Situation, place, uses_by_host
@@ -79,15 +80,16 @@ async def _with_own_images(runtime: Runtime, spec: ClusterSpec, hosts: dict[str,
     if own is None or all(told.get(path) == digest for path, digest in seen.items()):
         return hosts
     others = [image for image in own.images if image.path not in seen]
-    fresh = await asyncio.to_thread(lambda: [_image_here(path, digest) for path, digest in seen.items()])
+    fresh = await asyncio.to_thread(lambda: [_image_here(runtime, path, digest) for path, digest in seen.items()])
     images = tuple(sorted([*others, *fresh], key=lambda of: of.path))
     report = HostReport.model_validate(own.model_dump(include=set(HostReport.model_fields)) | {"images": images})
     await runtime.store.put_host(report)
     return {**hosts, own.name: own.model_copy(update={"images": images})}
 
 
-def _image_here(path: Path, digest: str) -> HostImage:
-    return HostImage(path=path, digest=digest, size_bytes=path.stat().st_size)
+def _image_here(runtime: Runtime, path: Path, digest: str) -> HostImage:
+    name = image_name(path) if path.parent == runtime.settings.image_dir else None
+    return HostImage(path=path, name=name, digest=digest, size_bytes=path.stat().st_size)
 
 
 def _offered(spec: ClusterSpec, hosts: Mapping[str, HostRecord]) -> frozenset[str]:

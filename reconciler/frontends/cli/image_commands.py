@@ -154,7 +154,7 @@ def pull(
             force=force,
             limits=DownloadLimits(most_bytes=int(max_gb * 2**30), time_s=timeout),
         )
-        return await pull_image(use.runtime, request, narrate)
+        return await pull_image(use.runtime, request, use.progress)
 
     return present(
         work, CommandEnding(output=output, when_interrupted="run it again to continue after what has arrived")

@@ -81,7 +81,7 @@ def _set_up(account: "UserAccount", image: str | None, *, yes: bool) -> None:
         from reconciler.usecases.host_setup import carry_out_host_setup
 
         if host is not None:
-            await carry_out_host_setup(use.runtime, host, narrate)
+            await carry_out_host_setup(use.runtime, host, use.progress)
         register_clients(account, clients, narrate)
 
     run_command(work, _AGAIN)

@@ -14,6 +14,7 @@ from reconciler.host.file_access import closed_directory
 from reconciler.host.virt_type.kvm_access import qemu_account
 from reconciler.model.account import Account
 from reconciler.model.examination import CheckResult, failed, ok, warning
+from reconciler.model.names import image_name
 
 _ENOUGH_BYTES = 5 * 1024**3
 _TOO_LITTLE_BYTES = 512 * 1024**2
@@ -64,9 +65,11 @@ def check_ssh_key(path: Path) -> CheckResult:
 
 
 def check_image(path: Path) -> CheckResult:
-    """Whether there is a guest image where the example topologies expect it."""
+    """Whether there is a guest image where the example topologies expect it, or another one beside it."""
     if path.is_file():
         return ok("guest image", f"{path}, {path.stat().st_size / 1024**2:.0f} MiB")
+    if others := sorted(filter(None, map(image_name, path.parent.glob("*.qcow2")))):
+        return ok("guest image", f"{', '.join(others)} in {path.parent}")
     return warning("guest image", f"{path} does not exist", "`vmcluster image build` creates it")
 
 

@@ -10,6 +10,7 @@ from reconciler.files.atomic import write_whole
 from reconciler.files.file_birth import birth_of
 from reconciler.host.disks.image_file import image_identity
 from reconciler.model.host import HostImage
+from reconciler.model.names import image_name
 
 MEMORY_FILE = "image_digests.json"
 _SUFFIXES = frozenset({".qcow2", ".img", ".raw"})
@@ -38,7 +39,8 @@ class ImageDigests:
         found = []
         for path in sorted({*inside, *files}):
             with suppress(OSError):
-                found.append(HostImage(path=path, digest=self.digest(path), size_bytes=path.stat().st_size))
+                name = image_name(path) if path.parent == directory else None
+                found.append(HostImage(path=path, name=name, digest=self.digest(path), size_bytes=path.stat().st_size))
         return tuple(found)
 
     def _remembered(self) -> dict[str, list[str]]:

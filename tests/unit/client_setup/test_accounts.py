@@ -73,3 +73,13 @@ def test_the_rights_are_back_after_a_failure(account: UserAccount) -> None:
     with pytest.raises(KeyError), acting_as(account):
         raise KeyError
     assert (os.geteuid(), os.getegid(), os.getgroups()) == (0, os.getgid(), groups)
+
+
+@needs_root
+def test_the_changes_of_root_are_not_another_users_to_undo(account: UserAccount, tmp_path: Path) -> None:
+    journal = ChangeJournal(tmp_path / "state" / "setup")
+    journal.apply(FileChange(tmp_path / "file", None, b"{}"))
+    with acting_as(account):
+        assert not journal.is_readable
+        assert ChangeJournal(account.home / "journal").is_readable
+    assert journal.is_readable

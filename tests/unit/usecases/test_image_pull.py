@@ -16,6 +16,7 @@ from reconciler.image.catalogue import CatalogueEntry
 from reconciler.image.http_download import DownloadLimits
 from reconciler.model.file_use import FileUse
 from reconciler.model.named_image import PulledImage
+from reconciler.progress import Progress
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.sqlite import SqliteStore
@@ -95,7 +96,7 @@ async def pulled(
     runtime: Runtime, source: str = "debian-12", told: list[str] | None = None, **how: object
 ) -> PulledImage:
     request = PullRequest(source=source, limits=LIMITS, **how)  # type: ignore[arg-type]
-    return await pull_image(runtime, request, (told if told is not None else []).append)
+    return await pull_image(runtime, request, Progress((told if told is not None else []).append))
 
 
 def names_in(directory: Path) -> list[str]:
@@ -171,6 +172,14 @@ async def test_two_halves_of_two_versions_are_noticed_and_fetched_again(
     told: list[str] = []
     assert (await pulled(runtime, told=told)).path.read_bytes() == disk
     assert "debian-12: the parts do not belong together; downloading all of it again" in told
+
+
+async def test_a_file_that_changes_while_it_is_resumed_is_fetched_again(
+    runtime: Runtime, server: WebServer, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, disk, monkeypatch)
+    server.serve("/d12.qcow2", disk[::-1], breaks_after=[100_000], changes_to=disk)
+    assert (await pulled(runtime)).path.read_bytes() == disk
 
 
 @pytest.mark.parametrize("kind", ["raw", "vdi", "vhdx", "vpc"])

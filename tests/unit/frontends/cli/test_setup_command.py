@@ -2,7 +2,9 @@
 
 import json
 import os
+import pwd
 import stat
+import tempfile
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +47,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (home / ".codex" / "config.toml").symlink_to("../dotfiles/codex.toml")
     (home / ".claude.json").chmod(0o640)
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.delenv("SUDO_UID", raising=False)
+    for variable in ("SUDO_UID", "XDG_CONFIG_HOME", "CLAUDE_CONFIG_DIR", "CODEX_HOME"):
+        monkeypatch.delenv(variable, raising=False)
     return home
 
 
@@ -140,8 +143,37 @@ def test_what_somebody_changed_since_is_shown_and_left_and_the_rest_is_undone(in
     assert picture(home) == before
 
 
+def test_two_clients_that_share_a_file_share_the_entry(invoke: Invoke, home: Path) -> None:
+    (home / ".cursor" / "mcp.json").unlink()
+    (home / ".cursor" / "mcp.json").symlink_to("../.gemini/settings.json")
+    before = picture(home)
+    ended = invoke(*CLIENTS)
+    assert ended.code == 0, ended.err
+    assert "Gemini CLI: uses the file of Cursor\n" in ended.out
+    assert (home / ".cursor" / "mcp.json").is_symlink()
+    invoke("setup", "--undo", "--yes")
+    assert picture(home) == before
+
+
+def test_clients_are_found_where_their_variables_say(
+    invoke: Invoke, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "codex").mkdir()
+    (tmp_path / "claude").mkdir()
+    (home / ".config").rename(tmp_path / "config")
+    (tmp_path / "claude" / ".claude.json").write_text(CLAUDE)
+    monkeypatch.setenv("CODEX_HOME", str(tmp_path / "codex"))
+    monkeypatch.setenv("CLAUDE_CONFIG_DIR", str(tmp_path / "claude"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    invoke(*CLIENTS)
+    for name in ("codex/config.toml", "claude/.claude.json", "config/Code/User/mcp.json"):
+        assert "vmcluster" in (tmp_path / name).read_text()
+    assert (home / ".claude.json").read_text() == CLAUDE
+
+
 def test_a_home_without_clients_is_told_so(invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "empty"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     ended = invoke(*CLIENTS)
     assert ended.out == "no MCP client was found\nnothing is to be done\n"
 
@@ -223,6 +255,36 @@ def test_clients_of_a_user_for_whom_root_sets_up_the_host_start_the_server_with_
         assert rule == f"ada ALL=(root) NOPASSWD: {' '.join(command[2:])}"
     else:
         assert (command[0] != "sudo", rule) == (True, None)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
+def test_under_sudo_the_files_are_those_of_the_user_who_called_it_and_belong_to_them(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = pwd.getpwnam("nobody")
+    with tempfile.TemporaryDirectory(prefix="vmcluster-home-") as name:
+        home = Path(name)
+        (home / ".cursor").mkdir()
+        (home / ".claude.json").write_text(CLAUDE)
+        for path in (home, *home.iterdir()):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        account = UserAccount("nobody", nobody.pw_uid, nobody.pw_gid, home)
+        monkeypatch.setattr("reconciler.client_setup.accounts.calling_account", lambda _: account)
+        before = picture(home)
+        ended = invoke(*CLIENTS)
+        assert ended.code == 0, ended.err
+        assert f"  nobody ALL=(root) NOPASSWD: {server_command(account)[2]}\n" in ended.out
+        assert {path.stat().st_uid for path in home.rglob("*")} == {nobody.pw_uid}
+        assert json.loads((home / ".cursor/mcp.json").read_text())["mcpServers"]["vmcluster"]["command"] == "sudo"
+        assert invoke("setup", "--undo", "--yes").code == 0
+        assert picture(home) == before
+
+
+def test_an_image_that_nobody_publishes_is_refused_before_anything_is_done(invoke: Invoke, bare: Path) -> None:
+    ended = invoke("setup", "--yes", "--image", "debain-12")
+    assert ended.code == 1
+    assert "error [IMAGE_NOT_FOUND]: no image is named 'debain-12'" in ended.err
+    assert not (bare / "etc").exists()
 
 
 def server_command_here() -> list[str]:
