@@ -1,4 +1,4 @@
-"""The pipe that gives a template's memory to libvirt as that of a node."""
+"""The pipe that gives a saved memory to libvirt as that of another machine."""
 
 import os
 import threading
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.libvirt.template_machines import _feed
+from reconciler.host.libvirt.memory_pipe import _feed
 from tests.waiting import PATIENCE_S
 
 BEGINNING = b"head and XML of the node"
