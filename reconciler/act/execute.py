@@ -26,8 +26,11 @@ from reconciler.host.cloud_init.etc_hosts import hosts_command
 from reconciler.host.cloud_init.seed_driver import delete_seed, write_seed
 from reconciler.host.console_log import delete_console_logs
 from reconciler.host.disks.layers import grow_image
-from reconciler.host.disks.manifests import remove_snapshot, snapshot_nvram_path
+from reconciler.host.disks.lent_snapshots import hold_snapshot, release_snapshot, remove_unless_held
+from reconciler.host.disks.manifests import snapshot_nvram_path
 from reconciler.host.disks.original_owner import restore_owner
+from reconciler.host.fork_network.fork_network_driver import join_network, leave_network
+from reconciler.host.libvirt.memory_pipe import delete_memory_pipes
 from reconciler.host.links.ports import ports_of
 from reconciler.host.nvram import delete_nvram, put_nvram
 from reconciler.host.tunnel import tunnel_driver
@@ -46,9 +49,12 @@ from reconciler.model.plan import (
     DeleteSnapshot,
     GrowLayer,
     HealLinks,
+    HoldSnapshot,
     PlugTap,
+    ReleaseSnapshot,
     RestoreOwner,
     Resume,
+    SetHostAddress,
     SetLinks,
     SetTunnel,
     ShutDown,
@@ -117,11 +123,33 @@ async def _set_tunnel(action: SetTunnel, context: ActContext) -> None:
 
 
 @execute.register
+async def _set_host_address(action: SetHostAddress, context: ActContext) -> None:
+    assert action.network.host_address is not None
+    await join_network(action.network.bridge, action.network.host_address)
+
+
+@execute.register
+async def _hold_snapshot(action: HoldSnapshot, context: ActContext) -> None:
+    record = context.record
+    assert record.forked_from is not None
+    place, cluster, of = record.spec.overlay_dir, context.cluster, record.forked_from
+    await asyncio.to_thread(hold_snapshot, place, cluster, of, action.snapshot, context.origin)
+
+
+@execute.register
+async def _release_snapshot(_action: ReleaseSnapshot, context: ActContext) -> None:
+    await asyncio.to_thread(release_snapshot, context.record.spec.overlay_dir, context.cluster)
+
+
+@execute.register
 async def _delete_network(action: DeleteNetwork, context: ActContext) -> None:
     """A network that only had another name leaves the tunnel to the one that replaced it."""
     network = context.record.spec.network
     if context.record.deletion is not None or network.tunnel is None or action.name == network.name:
         await tunnel_driver.remove_tunnel(context.cluster)
+        context.require_term()
+    if (own := network.host_address) is not None:
+        await leave_network(str(own))
         context.require_term()
     await context.libvirt.delete_network(context.cluster, action.name)
 
@@ -140,7 +168,9 @@ async def _restore_owner(action: RestoreOwner, context: ActContext) -> None:
 async def _write_seed(action: WriteSeed, context: ActContext) -> None:
     spec = context.record.spec
     inputs = context.seeds[action.node]
-    await asyncio.to_thread(write_seed, spec.overlay_dir, inputs, action.digest, context.origin)
+    forked_from = context.record.forked_from
+    lender = forked_from.cluster if forked_from else None
+    await asyncio.to_thread(write_seed, spec.overlay_dir, inputs, action.digest, context.origin, lender=lender)
     if action.live:
         await _update_hosts(action.node, inputs.hosts, context)
 
@@ -213,7 +243,7 @@ async def _plug_tap(action: PlugTap, context: ActContext) -> None:
 
 @execute.register
 async def _delete_snapshot(action: DeleteSnapshot, context: ActContext) -> None:
-    await asyncio.to_thread(remove_snapshot, context.record.spec.overlay_dir, context.cluster, action.name)
+    await asyncio.to_thread(remove_unless_held, context.record.spec.overlay_dir, context.cluster, action.name)
 
 
 @execute.register
@@ -275,4 +305,5 @@ def _delete_node_files(node: str, context: ActContext) -> None:
     directory = names.cluster_dir(context.record.spec.overlay_dir, context.cluster)
     delete_console_logs(directory, node)
     delete_nvram(directory, node)
+    delete_memory_pipes(directory)
     delete_seed(context.record.spec.overlay_dir, context.cluster, node)

@@ -27,7 +27,8 @@ async def require_disks(
     """The same check for single disks."""
     extra = context.record.spec.nodes[node].extra_disks.values() if node in context.record.spec.nodes else ()
     given = frozenset(disk.path for disk in extra if disk.existing)
-    files = MachineFiles(context.cluster, node, disks, given, plain)
+    lenders = context.record.forked_from.lenders if context.record.forked_from else ()
+    files = MachineFiles(context.cluster, node, disks, given, plain, lenders)
     uses = await _uses(context) if given & {disk.path for disk in disks.values()} else ()
     await asyncio.to_thread(require_usable, files, uses)
 

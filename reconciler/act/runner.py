@@ -14,7 +14,8 @@ from reconciler.concurrency import together
 from reconciler.errors import ClusterError, error_to_answer
 from reconciler.model.action_names import ACTION_ENDED, action_name
 from reconciler.model.links import touched_nodes
-from reconciler.model.plan import Action, DeleteNetwork, HealLinks, Plan, SetLinks, Stage
+from reconciler.model.plan import Action, DeleteNetwork, HealLinks, Plan, SetLinks
+from reconciler.model.stage import Stage
 from reconciler.store.meeting import PREPARED_S, Phase
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ async def carry_out(plan: Plan, context: ActContext, executor: Executor = execut
     """
     outcomes: list[Outcome] = []
     failed: set[str | None] = set()
-    together_from = next((of for of in plan.stages() if of[0].stage is not Stage.PREPARE), None)
+    together_from = next((of for of in plan.stages() if of[0].stage > Stage.PREPARE), None)
     for stage in plan.stages():
         if context.stopping():
             break

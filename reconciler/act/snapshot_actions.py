@@ -163,7 +163,8 @@ async def resume_memory(action: ResumeMemory, context: ActContext) -> None:
     await asyncio.to_thread(divide_console, action.domain.console, MEMORY_PUT_BACK, cluster, node)
     await require_files_of(node, action.domain, context)
     context.require_term()
-    await context.snapshots.restore(cluster, node, action.memory, action.domain, carried_out)
+    owner = action.memory.parent.parent.parent.name  # in the directory of a snapshot, in that of its cluster
+    await context.snapshots.restore(cluster, node, action.memory, action.domain, carried_out, owner=owner)
     context.checkpoint(f"after restore:{node}")
     await context.libvirt.note_resume(cluster, node, resume_epoch=action.resume_epoch)
     await asyncio.to_thread(mark_resumed, layer, cluster)

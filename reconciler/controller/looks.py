@@ -19,7 +19,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.record import EVERYTHING, ClusterRecord
 from reconciler.model.status import RecordStatus
 from reconciler.observe.cluster import FoundDomains, observe_cluster
-from reconciler.observe.verification import revert_obstacles
+from reconciler.observe.verification import memory_obstacles, revert_obstacles
 from reconciler.plan.drift_filter import Drift, withhold
 from reconciler.plan.link_planner import plan_links
 from reconciler.plan.planner import plan
@@ -111,6 +111,10 @@ class Looks:
             update={"nodes": {node: of for node, of in snapshot.nodes.items() if node in here}}
         )
         return await revert_obstacles(name, snapshot, record, now.desired, now.observed, self._libvirt)
+
+    async def memory_obstacles(self, desired: ClusterDocument) -> list[str]:
+        """What would prevent nodes from continuing from a snapshot's memory as is desired."""
+        return await memory_obstacles(desired, self._libvirt)
 
 
 def _look(

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 
 from reconciler.controller.inline_controller import Controller
 from reconciler.controller.leavers import Leavers
 from reconciler.desired.tunnels import addresses_for_visitors
+from reconciler.errors import OperationFailed
 from reconciler.host import tap
 from reconciler.model import names
 from reconciler.model.record import ClusterRecord
@@ -40,7 +42,8 @@ class Visits:
             if time.monotonic() < self._sure_until_s.get(cluster, 0.0):
                 return
             home = await self._store.home_host()
-            if self._store.own_host not in nodes_by_host(record, home):
+            if self._store.own_host not in (hosts := nodes_by_host(record, home)):
+                _require_no_fork_elsewhere(record, hosts)
                 count = len(await self._store.hosts())
                 await self._store.visit(cluster, addresses_for_visitors(record, home, count))
                 await asyncio.to_thread(self._leavers.ensure, cluster)
@@ -52,3 +55,12 @@ class Visits:
         word = await self._controller.rounds.parts.last_word(cluster)
         said = word is not None and word.is_in_network
         return said and await asyncio.to_thread(tap.tap_exists, names.tunnel_name(cluster))
+
+
+def _require_no_fork_elsewhere(record: ClusterRecord, hosts: Iterable[str]) -> None:
+    """The network of a fork is joined with nothing: others have the same addresses."""
+    if record.forked_from is not None:
+        raise OperationFailed(
+            f"cluster {record.cluster_name!r} is a fork, which only its own host reaches: {', '.join(sorted(hosts))}",
+            hint="ask there",
+        )

@@ -28,4 +28,5 @@ def guest_address(record: ClusterRecord, node: str, reported_key: str | None = N
         key_path=spec.ssh.key_path,
         host_key=host_key,
         connect_timeout_s=spec.ssh.connect_timeout_s,
+        source=None if spec.network.host_address is None else str(spec.network.host_address),
     )

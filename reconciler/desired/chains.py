@@ -40,7 +40,8 @@ class FoundLayers:
     """The observed layers and snapshots, looked up once for all nodes.
 
     `depths` is the greatest observed depth of each node, disk and revision; `frozen` are the files that belong to
-    snapshots, which nothing writes to; `frozen_is_all` says that every snapshot could be read.
+    snapshots, which nothing writes to; `frozen_is_all` says that every snapshot could be read. `lent` says what files
+    of other clusters stand on.
     """
 
     observed: ClusterDocument
@@ -48,6 +49,7 @@ class FoundLayers:
     layered: frozenset[tuple[str, str]]
     frozen: frozenset[Path]
     frozen_is_all: bool
+    lent: Mapping[Path, tuple[BackingFile, ...]]
 
 
 class SharedInSnapshot(Exception):
@@ -67,7 +69,8 @@ def found_in(observed: ClusterDocument) -> FoundLayers:
             node, disk, revision, depth = parsed
             depths[node, disk, revision] = max(depths.get((node, disk, revision), 0), depth)
     layered = frozenset((node, disk) for node, disk, _ in depths)
-    return FoundLayers(observed, depths, layered, frozenset(_frozen_files(observed)), not _some_unknown(observed))
+    frozen, is_all = frozenset(_frozen_files(observed)), not _some_unknown(observed)
+    return FoundLayers(observed, depths, layered, frozen, is_all, _lent_files(observed))
 
 
 def active_disks(record: ClusterRecord, node: str, found: FoundLayers) -> dict[str, ActiveDisk]:
@@ -109,6 +112,11 @@ class _Place:
     @property
     def observed(self) -> ClusterDocument:
         return self.found.observed
+
+    def below(self, layer: Layer) -> tuple[BackingFile, ...]:
+        """Everything that a layer stands on, files of other clusters too."""
+        own = files_below(layer, self.observed.layers)
+        return (*own, *self.found.lent.get(own[-1].path, ())) if own else own
 
     def layer_path(self, depth: int) -> Path:
         overlay_dir, cluster = self.record.spec.overlay_dir, self.record.cluster_name
@@ -194,7 +202,7 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
     path = place.layer_path(depth)
     there = place.observed.layers.get(str(path))
     if isinstance(there, Layer) and (depth > 0 or _stands_on_layers(place, there, base)):
-        backing = files_below(there, place.observed.layers)
+        backing = place.below(there)
         wanted = _of_size(place, there, base, size_bytes)
         return ActiveDisk(path, "qcow2", backing, _flattened(place, wanted, backing))  # its name identifies it
     if depth > in_use:
@@ -209,7 +217,7 @@ def _on_layers(place: _Place, base: FrozenDisk | None, size_bytes: int) -> Activ
         backing=base.path,
         backing_format=base.format,
     )
-    return ActiveDisk(path, "qcow2", files_below(layer, place.observed.layers), layer)
+    return ActiveDisk(path, "qcow2", place.below(layer), layer)
 
 
 def _of_size(place: _Place, there: Layer, base: FrozenDisk | None, size_bytes: int) -> Layer:
@@ -251,6 +259,11 @@ def _frozen_files(observed: ClusterDocument) -> Iterator[Path]:
     for snapshot in observed.snapshots.values():
         if isinstance(snapshot, Snapshot):
             yield from (disk.path for node in snapshot.nodes.values() for disk in node.disks.values())
+
+
+def _lent_files(observed: ClusterDocument) -> dict[Path, tuple[BackingFile, ...]]:
+    lent = (of.below for of in observed.snapshots.values() if isinstance(of, Snapshot))
+    return {path: below for of_snapshot in lent for path, below in of_snapshot.items()}
 
 
 def _downward(path: Path, observed: ClusterDocument) -> Iterator[tuple[str, Layer]]:

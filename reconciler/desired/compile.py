@@ -14,7 +14,9 @@ from reconciler.desired.chains import (
     found_in,
     needed_layers,
 )
+from reconciler.desired.desired_network import mtu_of, network_of
 from reconciler.desired.ended_nodes import with_ended_off
+from reconciler.desired.fork_bases import held_by_forks, lent_snapshot
 from reconciler.desired.known_marks import known_marks
 from reconciler.desired.starts import may_be_cloned, template_of, why_booted
 from reconciler.error_codes import ErrorCode
@@ -31,25 +33,20 @@ from reconciler.model.document import (
     Domain,
     DomainDisk,
     Layer,
-    Network,
     NodeLinks,
     Power,
     PowerState,
     Seed,
     Snapshot,
     Tap,
-    Tunnel,
     Unknown,
 )
 from reconciler.model.links import Inbound
 from reconciler.model.origin import Lineage
 from reconciler.model.record import (
-    TUNNEL_MTU,
     ClusterRecord,
-    NetworkSpec,
     NodeIntent,
     NodeSpec,
-    TunnelSpec,
     WantedPower,
 )
 from reconciler.model.topology import DiskBus, Firmware, Forward, StartMode, VirtType
@@ -128,7 +125,8 @@ def _wanted(
         links = _links(record, observed, now)
         return _present(record, facts, observed, made).model_copy(update={"links": links})
     if record.deletion.remove_overlays:
-        return ClusterDocument()
+        held = held_by_forks(observed)
+        return ClusterDocument(layers=held, seeds=observed.seeds if held else {})
     return ClusterDocument(layers=observed.layers, seeds=observed.seeds, snapshots=observed.snapshots)
 
 
@@ -141,7 +139,7 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
         name: SeedInputs(
             cluster_name=record.cluster_name,
             node=name,
-            instance_id=f"{names.domain_uuid(record.cluster_name, name)}-r{record.nodes[name].instance}",
+            instance_id=f"{names.domain_uuid(record.identity, name)}-r{record.nodes[name].instance}",
             mac=node.mac,
             ip=node.ip,
             prefix_length=spec.network.subnet.prefixlen,
@@ -151,7 +149,7 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
             ssh_public_key=spec.ssh.public_key,
             user_data=node.user_data,
             grows=node.disk_gb is not None,
-            mtu=_mtu(spec.network, node),
+            mtu=mtu_of(spec.network, node),
         )
         for name, node in spec.nodes.items()
     }
@@ -160,7 +158,7 @@ def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
 def _hosts(record: ClusterRecord) -> str:
     nodes = record.spec.everyone
     fqdns = {name: fqdn for name, node in nodes.items() if (fqdn := fqdn_of(name, node.user_data))}
-    return render_hosts({name: node.ip for name, node in nodes.items()}, record.cluster_name, fqdns)
+    return render_hosts({name: node.ip for name, node in nodes.items()}, record.identity, fqdns)
 
 
 def _present(
@@ -174,7 +172,7 @@ def _present(
         for name, of_node in disks.items()
     }
     return ClusterDocument(
-        networks={spec.network.name: _network(record)} if spec.nodes or spec.network.tunnel else {},
+        networks={spec.network.name: network_of(record)} if spec.nodes or spec.network.tunnel else {},
         layers={
             **_former(record, observed),
             **_of_nodes({name for name, of_node in disks.items() if isinstance(of_node, Unknown)}, observed),
@@ -190,9 +188,12 @@ def _present(
             if record.nodes[name].power is not WantedPower.OFF
         },
         snapshots={
-            name: Snapshot(request=wanted.request, include_memory=wanted.include_memory, quiesce=wanted.quiesce)
-            for name, wanted in record.snapshots.items()
-            if name in observed.snapshots or (spec.nodes and wanted.request not in made)
+            **lent_snapshot(record, observed),
+            **{
+                name: Snapshot(request=wanted.request, include_memory=wanted.include_memory, quiesce=wanted.quiesce)
+                for name, wanted in record.snapshots.items()
+                if name in observed.snapshots or (spec.nodes and wanted.request not in made)
+            },
         },
     )
 
@@ -256,38 +257,6 @@ def _of_nodes(nodes: Set[str], observed: ClusterDocument) -> dict[str, Layer]:
     if not nodes:
         return {}
     return {path: of for path, of in observed.layers.items() if isinstance(of, Layer) and of.node in nodes}
-
-
-def _network(record: ClusterRecord) -> Network:
-    network = record.spec.network
-    return Network(
-        bridge=network.bridge,
-        gateway=str(network.gateway),
-        prefix_length=network.subnet.prefixlen,
-        forward=network.forward,
-        active=True,
-        tunnel=None if network.tunnel is None else _tunnel(network, network.tunnel),
-    )
-
-
-def _mtu(network: NetworkSpec, node: NodeSpec) -> int | None:
-    """A guest is told once: on a host that others share a store with, before the cluster spans them."""
-    if network.tunnel is not None:
-        return network.tunnel.mtu
-    return TUNNEL_MTU if node.host else None
-
-
-def _tunnel(network: NetworkSpec, tunnel: TunnelSpec) -> Tunnel:
-    return Tunnel(
-        vni=tunnel.vni,
-        port=tunnel.port,
-        local=str(tunnel.local),
-        peers=tuple(sorted(map(str, tunnel.peers))),
-        mtu=tunnel.mtu,
-        bridge=network.bridge,
-        gateway=str(network.gateway),
-        own_address=None if tunnel.own_address is None else str(tunnel.own_address),
-    )
 
 
 def _seeds(inputs: Mapping[str, SeedInputs]) -> dict[str, Seed]:

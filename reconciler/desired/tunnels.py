@@ -49,14 +49,14 @@ def tunnel_of(
 
 def addresses_for_visitors(whole: ClusterRecord, home: str, host_count: int) -> tuple[IPv4Address, ...]:
     """The addresses of a subnet by which a host could visit; first those that none of `host_count` hosts would need."""
-    free, placed = [*_free_addresses(whole.spec)], len(_own_addresses(whole, home))
+    free, placed = [*free_addresses(whole.spec)], len(_own_addresses(whole, home))
     return (*free[host_count:], *free[placed:host_count])
 
 
 def _own_addresses(whole: ClusterRecord, home: str) -> dict[str, IPv4Address | None]:
     """The address of each host with nodes, beside the gateway's; None for the last ones if there are not enough."""
     hosts = dict.fromkeys(node.host or home for node in whole.spec.nodes.values())
-    return dict(zip(hosts, chain(_free_addresses(whole.spec), repeat(None)), strict=False))
+    return dict(zip(hosts, chain(free_addresses(whole.spec), repeat(None)), strict=False))
 
 
 def with_tunnel(part: ClusterRecord, tunnel: TunnelSpec | None) -> ClusterRecord:
@@ -67,7 +67,7 @@ def with_tunnel(part: ClusterRecord, tunnel: TunnelSpec | None) -> ClusterRecord
     return part.model_copy(update={"spec": part.spec.model_copy(update={"network": network})})
 
 
-def _free_addresses(spec: ClusterSpec) -> Iterator[IPv4Address]:
+def free_addresses(spec: ClusterSpec) -> Iterator[IPv4Address]:
     """The subnet's addresses that are no node's, from the last one down; nodes are usually given the first ones."""
     taken = {node.ip for node in spec.nodes.values()}
     first, last = int(spec.network.gateway), int(spec.network.subnet.broadcast_address)

@@ -40,6 +40,7 @@ def login_options(address: GuestAddress, known_hosts_path: Path) -> dict[str, st
         "GlobalKnownHostsFile": "none",
         "UpdateHostKeys": "no",
         "ConnectTimeout": str(max(1, round(address.connect_timeout_s))),
+        **({} if address.source is None else {"BindAddress": address.source}),
     }
 
 

@@ -130,6 +130,8 @@ async def _connect_tcp(address: GuestAddress) -> socket.socket:
     sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
     sock.setblocking(False)
     try:
+        if address.source is not None:
+            sock.bind((address.source, 0))
         async with asyncio.timeout(_TCP_CONNECT_S):
             await asyncio.get_running_loop().sock_connect(sock, (address.host, address.port))
     except TimeoutError:

@@ -52,8 +52,19 @@ class Tunnel(Frozen):
     own_address: str | None = None
 
 
+class HostAddress(Frozen):
+    """The host's own address on the bridge of a fork: what is sent from it goes to this bridge, and only that.
+
+    `subnet` is the fork's; other networks of the host may have the same.
+    """
+
+    address: str
+    subnet: str
+    bridge: str | None = Field(description="Where it is, with its route; None: part of that is missing.")
+
+
 class Network(Frozen):
-    """A libvirt network with its bridge on the host."""
+    """A libvirt network with its bridge on the host. One with a `host_address` has no gateway, and so no length."""
 
     bridge: str
     gateway: str
@@ -61,6 +72,7 @@ class Network(Frozen):
     forward: Forward
     active: bool
     tunnel: Tunnel | None = None
+    host_address: HostAddress | None = None
 
 
 class ReownedFile(Frozen):
@@ -248,13 +260,21 @@ class NodeLinks(Inbound):
 
 
 class Snapshot(Frozen):
-    """A snapshot, desired or taken; `nodes` is what it consists of and is only ever observed."""
+    """A snapshot, desired or taken; `nodes` is what it consists of and is only ever observed.
+
+    `held` is None but for the snapshot that a fork stands on, whose files belong to other clusters: true once the
+    fork's directory says so, which keeps the others from deleting it. `below` says what such files stand on. `forks`
+    are the clusters that hold this one.
+    """
 
     request: int
     include_memory: bool
     quiesce: bool = Field(default=False, exclude=True)
     half_made: bool = False
     nodes: dict[str, SnapshotNode] = Field(default={}, exclude=True)
+    held: bool | None = None
+    below: dict[Path, tuple[BackingFile, ...]] = Field(default={}, exclude=True)
+    forks: tuple[str, ...] = Field(default=(), exclude=True)
 
 
 class Mark(Frozen):

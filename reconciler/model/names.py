@@ -92,6 +92,16 @@ def tap_name(cluster: str, node: str) -> str:
     return f"vmc-{_digest(cluster, node).hex()}"[:INTERFACE_NAME_MAX_LENGTH]
 
 
+def fork_network(cluster: str) -> str:
+    """The libvirt network of a fork; that of its origin has the name that the topology gives it."""
+    return f"fork-{cluster}"
+
+
+def fork_bridge(cluster: str) -> str:
+    """The bridge of a fork's network."""
+    return f"vmf-{hashlib.sha256(cluster.encode()).hexdigest()}"[:INTERFACE_NAME_MAX_LENGTH]
+
+
 TUNNEL_PREFIX = "vmx-"
 
 

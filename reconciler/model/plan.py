@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, TypeVar, dataclass_transform
 
@@ -10,27 +10,8 @@ from reconciler.model.choices import StopMode
 from reconciler.model.document import Domain, DomainDisk, Layer, Network, ReownedFile, Snapshot, TemplateSpec
 from reconciler.model.links import Inbound
 from reconciler.model.snapshot import SnapshotPower
+from reconciler.model.stage import Stage
 from reconciler.model.status import Obstacle
-
-
-class Stage(IntEnum):
-    """When an action is carried out. A stage starts once the one before it has ended on every node."""
-
-    PREPARE = 1  # anything that fails here fails before anything was removed
-    HEAL = 2
-    POWER_DOWN = 3
-    UNDEFINE = 4
-    NETWORK = 5
-    FILES = 6
-    DEFINE = 7
-    POWER_UP = 8
-    LINKS = 9  # all taps exist now, and nodes that must not run without their links are paused
-    RUN = 10
-    FLATTEN = 11
-    SNAPSHOT = 12
-    GIVE_BACK = 13  # before the layers that record the owners are deleted
-    REMOVE_FILES = 14
-    REMOVE_NETWORK = 15
 
 
 class ChangeKind(StrEnum):
@@ -120,6 +101,13 @@ class StartNetwork(_Named):
 @_action("networks", Stage.NETWORK)
 class SetTunnel(_Named):
     """Join a network's bridge with those of other hosts as its tunnel says; without one, with none."""
+
+    network: Network
+
+
+@_action("networks", Stage.NETWORK)
+class SetHostAddress(_Named):
+    """Put the host into the network of a fork, under an address of its own."""
 
     network: Network
 
@@ -282,10 +270,7 @@ class Suspend(_Action):
 
 @_action("power", Stage.POWER_UP)
 class ResumeMemory(_Action):
-    """Restore a node's memory from a snapshot instead of booting it; its CPUs stay paused.
-
-    `resume_epoch` is as in `Start`.
-    """
+    """Restore a node's memory from a snapshot instead of booting it, paused; `resume_epoch` is as in `Start`."""
 
     node: str
     domain: Domain
@@ -310,6 +295,18 @@ class SweepSnapshot(_Named):
 @_action("snapshots", Stage.REMOVE_FILES)
 class DeleteSnapshot(_Named):
     """Delete a snapshot's manifest and memory; layers that nothing else needs are deleted in a later round."""
+
+
+@_action("snapshots", Stage.HOLD)
+class HoldSnapshot(_Named):
+    """Keep the snapshot that a fork stands on from being deleted, before anything is made on it."""
+
+    snapshot: Snapshot
+
+
+@_action("snapshots", Stage.RELEASE)
+class ReleaseSnapshot(_Named):
+    """Let the snapshot go that a fork stood on, once nothing of the fork is left."""
 
 
 @_action("taps", Stage.POWER_UP)
@@ -352,6 +349,7 @@ Action = (
     CreateNetwork
     | StartNetwork
     | SetTunnel
+    | SetHostAddress
     | DeleteNetwork
     | CreateLayer
     | DeleteLayer
@@ -375,6 +373,8 @@ Action = (
     | TakeSnapshot
     | SweepSnapshot
     | DeleteSnapshot
+    | HoldSnapshot
+    | ReleaseSnapshot
 )
 
 

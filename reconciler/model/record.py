@@ -86,6 +86,9 @@ class NetworkSpec(Frozen):
     subnet: IPv4Network
     gateway: IPv4Address
     forward: Forward
+    host_address: IPv4Address | None = Field(
+        default=None, description="The host's address in the network of a fork, which is joined with nothing else."
+    )
     tunnel: TunnelSpec | None = Field(default=None, exclude=True)
 
 
@@ -197,6 +200,24 @@ class SnapshotIntent(Frozen):
     request: int
     include_memory: bool = False
     quiesce: bool = False
+    for_forks: bool = Field(default=False, description="It was taken to fork from, and goes with the last fork.")
+
+
+class ForkedFrom(Frozen):
+    """The snapshot that a fork started from, and stands on; `store` and `generation` say in which record it was.
+
+    Guests know themselves as nodes of `identity`. `lenders` are all clusters whose files the fork stands on.
+    """
+
+    cluster: str
+    snapshot: str
+    identity: str
+    lenders: tuple[str, ...]
+    store: str
+    generation: int
+
+    def __str__(self) -> str:
+        return f"{self.cluster}@{self.snapshot}"
 
 
 class ClusterRecord(Frozen):
@@ -214,6 +235,7 @@ class ClusterRecord(Frozen):
     snapshot_requests: int = Field(default=0, ge=0, description="Counts the snapshots ever requested.")
     faults: dict[str, WantedFault] = Field(default={}, description="By handle.")
     fault_requests: int = Field(default=0, ge=0, description="Counts the faults ever requested.")
+    forked_from: ForkedFrom | None = None
     former_files: tuple[Path, ...] = Field(
         default=(), description="Files of extra disks that no node has now: kept until the disks are removed."
     )
@@ -226,3 +248,8 @@ class ClusterRecord(Frozen):
         description="Addresses of what this generation may lose for good, such as `layer/NODE/DISK`, `domain/NODE` or "
         "`snapshot/NAME`; `*` matches anything. The store writes it, and no later generation inherits it.",
     )
+
+    @property
+    def identity(self) -> str:
+        """The name of the cluster that its guests know: that of the first one, in a fork."""
+        return self.forked_from.identity if self.forked_from else self.cluster_name

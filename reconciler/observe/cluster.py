@@ -12,7 +12,9 @@ from reconciler.faults.compile_links import read_links
 from reconciler.host import tap
 from reconciler.host.cloud_init.seed_driver import observe_seeds
 from reconciler.host.disks.layers import observe_layers
+from reconciler.host.disks.lent_snapshots import observe_lent, with_forks
 from reconciler.host.disks.manifests import observe_snapshots
+from reconciler.host.fork_network.fork_network_driver import observe_host_address
 from reconciler.host.libvirt.domain_xml import DomainRecord
 from reconciler.host.libvirt.libvirt_driver import FoundDomain, Libvirt
 from reconciler.host.libvirt.networks import FoundNetwork
@@ -23,6 +25,7 @@ from reconciler.model import names
 from reconciler.model.document import (
     ClusterDocument,
     Domain,
+    HostAddress,
     Layer,
     Mark,
     Network,
@@ -59,17 +62,18 @@ async def observe_cluster(
     Raises `LibvirtUnavailable` if libvirt cannot be reached.
     """
     cluster, spec = record.cluster_name, record.spec
-    domains, networks, files, inbound, tunnel = await together(
+    domains, networks, files, inbound, tunnel, address = await together(
         found if found is not None else libvirt.find_domains(cluster),
         libvirt.find_networks(cluster, frozenset({spec.network.name})),
         asyncio.to_thread(_observe_files, record),
         _observe_links(record, links),
         _observe_tunnel(record),
+        observe_host_address(spec.network),
     )
     domains, taps = await _observe_taps(record, libvirt, domains)
     marked = _of_cluster(cluster, domains)
     return ClusterDocument(
-        networks=_with_tunnel(record, {network.name: _network(network) for network in networks}, tunnel),
+        networks=_with_joints(record, {network.name: _network(network) for network in networks}, tunnel, address),
         layers=files.layers,
         seeds=files.seeds,
         links=inbound,
@@ -94,7 +98,8 @@ def _observe_files(record: ClusterRecord) -> _Files:
     cluster, spec = record.cluster_name, record.spec
     layers = observe_layers(spec.overlay_dir, cluster, (*spec.extra_files, *record.former_files))
     seeds = observe_seeds(spec.overlay_dir, cluster)
-    snapshots = observe_snapshots(spec.overlay_dir, cluster)
+    own = with_forks(observe_snapshots(spec.overlay_dir, cluster), spec.overlay_dir, cluster)
+    snapshots = {**observe_lent(spec.overlay_dir, cluster, record.forked_from), **own}
     return _Files(layers, seeds, snapshots, marks_of_files(record, layers, seeds, snapshots))
 
 
@@ -123,11 +128,14 @@ async def _observe_tunnel(record: ClusterRecord) -> Tunnel | Unknown | None:
         return Unknown(unknown=str(error), code=error.code, terminal=error.terminal)
 
 
-def _with_tunnel(
-    record: ClusterRecord, found: dict[str, Network | Unknown], tunnel: Tunnel | Unknown | None
+def _with_joints(
+    record: ClusterRecord,
+    found: dict[str, Network | Unknown],
+    tunnel: Tunnel | Unknown | None,
+    address: HostAddress | None,
 ) -> dict[str, Network | Unknown]:
-    """The networks, of which the record's own has the tunnel; also when only the tunnel is left of it."""
-    if tunnel is None:
+    """The networks, of which the record's own has the tunnel and the host's address; also when only these are left."""
+    if tunnel is None and address is None:
         return found
     spec = record.spec.network
     left = Network(
@@ -136,7 +144,8 @@ def _with_tunnel(
     network = found.get(spec.name, left)
     if isinstance(network, Unknown):
         return found
-    joined = tunnel if isinstance(tunnel, Unknown) else network.model_copy(update={"tunnel": tunnel})
+    update = {"tunnel": tunnel, "host_address": address}
+    joined = tunnel if isinstance(tunnel, Unknown) else network.model_copy(update=update)
     return {**found, spec.name: joined}
 
 

@@ -35,7 +35,7 @@ async def verify_snapshots(
     variables = {
         name: await asyncio.to_thread(_nvram_problems, overlay_dir, cluster, name, snapshot)
         for name, snapshot in snapshots.items()
-        if isinstance(snapshot, Snapshot) and not snapshot.half_made
+        if isinstance(snapshot, Snapshot) and not snapshot.half_made and snapshot.held is None
     }
     return {name: (*_problems_of(snapshot, problems), *variables.get(name, ())) for name, snapshot in snapshots.items()}
 
@@ -56,14 +56,23 @@ async def revert_obstacles(
     frozen = {disk.path: disk.format for node in snapshot.nodes.values() for disk in node.disks.values()}
     strange = [problem for path in frozen for problem in _strange_files(path, observed.layers)]
     problems = strange or await asyncio.to_thread(broken_chains, frozen)
-    problems += await asyncio.to_thread(_nvram_problems, record.spec.overlay_dir, record.cluster_name, name, snapshot)
+    if snapshot.held is None:
+        place = record.spec.overlay_dir
+        problems += await asyncio.to_thread(_nvram_problems, place, record.cluster_name, name, snapshot)
+    problems += await memory_obstacles(desired, libvirt)
+    if not problems:
+        await asyncio.to_thread(_require_room, record, name)
+    return problems
+
+
+async def memory_obstacles(desired: ClusterDocument, libvirt: Libvirt) -> list[str]:
+    """What prevents nodes from continuing from the memory that they are to continue from."""
+    problems: list[str] = []
     for node, power in desired.power.items():
         domain = desired.domains.get(node)
         if isinstance(power, Power) and power.memory is not None and isinstance(domain, Domain):
             found = await _memory_obstacles(power.memory, domain, libvirt)
             problems.extend(f"{node}: {problem}" for problem in found)
-    if not problems:
-        await asyncio.to_thread(_require_room, record, name)
     return problems
 
 

@@ -41,8 +41,13 @@ def losses(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss
     for node in dict.fromkeys((*defined, *running)):  # a node may run without a definition
         yield Loss(f"domain/{node}", node, "the machine itself")
     for name, found in observed.snapshots.items():
-        if name not in desired.snapshots and not (isinstance(found, Snapshot) and found.half_made):
+        if name not in desired.snapshots and not (isinstance(found, Snapshot) and _holds_nothing(found)):
             yield Loss(f"snapshot/{name}", None, f"snapshot {name}")
+
+
+def _holds_nothing(found: Snapshot) -> bool:
+    """Whether nothing is lost with a snapshot here: it was not finished, or belongs to another cluster."""
+    return found.half_made or found.held is not None
 
 
 def _gone(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Loss]:

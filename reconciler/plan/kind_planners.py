@@ -32,18 +32,16 @@ from reconciler.model.plan import (
     DeleteLayer,
     DeleteNetwork,
     DeleteSeed,
-    DeleteSnapshot,
     Disruption,
     Epochs,
     PlugTap,
     RestoreOwner,
+    SetHostAddress,
     SetTunnel,
     StartNetwork,
-    TakeSnapshot,
     UndefineDomain,
     WriteSeed,
 )
-from reconciler.model.snapshot import SnapshotPower
 from reconciler.model.status import Obstacle
 from reconciler.model.topology import DiskBus
 from reconciler.plan.document_queries import (
@@ -87,6 +85,7 @@ def plan_networks(desired: ClusterDocument, observed: ClusterDocument) -> Iterat
             yield _make_network(name, have, want, in_the_way)
             extra = [other for other in extra if other not in in_the_way]
         yield from _set_tunnel(name, have, want, remade=remade)
+        yield from _set_host_address(name, have, want, remade=remade)
     for name in extra:
         yield DeleteNetwork(name=name, reason="no longer desired", change=ChangeKind.DELETE)
 
@@ -217,40 +216,6 @@ def _is_starting(observed: ClusterDocument, node: str) -> bool:
     return isinstance(halt, Halt) and halt.reason is HaltReason.STARTING
 
 
-def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
-    """Take the requested snapshots, the oldest request first; delete those that are no longer desired."""
-    for name in [*known_extra(desired.snapshots, observed.snapshots), *_damaged_extra(desired, observed)]:
-        yield DeleteSnapshot(
-            name=name, reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.LIVE
-        )
-    missing = [(want.request, name, want) for name, want in known(desired.snapshots) if name not in observed.snapshots]
-    if not missing:
-        return
-    _, name, want = min(missing, key=lambda entry: entry[:2])
-    yield TakeSnapshot(
-        name=name,
-        snapshot=want,
-        domains={node: domain for node, domain in known(observed.domains) if node in desired.domains},
-        power={node: _power_in_snapshot(power) for node, power in known(observed.power) if node in desired.domains},
-        reason="requested, not taken yet",
-        change=ChangeKind.CREATE,
-        disruption=Disruption.LIVE,
-    )
-
-
-def _damaged_extra(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[str]:
-    """Our snapshots of which only the name can be read, when that name is no longer desired."""
-    for name, found in observed.snapshots.items():
-        if name not in desired.snapshots and isinstance(found, Unknown) and found.code is ErrorCode.SNAPSHOT_FAILED:
-            yield name
-
-
-def _power_in_snapshot(power: Power) -> SnapshotPower:
-    if power.state is PowerState.RUNNING:
-        return SnapshotPower.RUNNING
-    return SnapshotPower.OFF if power.state is PowerState.OFF else SnapshotPower.PAUSED
-
-
 def _make_network(name: str, have: Network | None, want: Network, in_the_way: tuple[str, ...]) -> Step:
     changes = {} if have is None else _network_changes(have, want)
     if have is not None and not changes and not in_the_way:
@@ -282,17 +247,31 @@ def _set_tunnel(name: str, have: Network | None, want: Network, *, remade: bool)
     yield SetTunnel(name=name, network=want, reason=f"tunnel: {reason}", change=change, disruption=disruption)
 
 
+def _set_host_address(name: str, have: Network | None, want: Network, *, remade: bool) -> Iterator[SetHostAddress]:
+    """A new bridge does not have the address yet, and a rule may be left of an old one."""
+    there = None if have is None else have.host_address
+    if want.host_address is None or (there == want.host_address and not remade):
+        return
+    reason = f"the host is {want.host_address.address} in it"
+    change = ChangeKind.CREATE if there is None else ChangeKind.UPDATE
+    yield SetHostAddress(name=name, network=want, reason=reason, change=change)
+
+
 def _network_changes(have: Network, want: Network) -> dict[str, tuple[object, object]]:
-    return changed_fields(have, want, ignoring={"active", "tunnel"})
+    return changed_fields(have, want, ignoring={"active", "tunnel", "host_address"})
 
 
 def _clash(one: Network | Unknown, other: Network) -> bool:
     """Whether libvirt refuses to have both: no two networks may share a bridge or overlap in addresses."""
-    return isinstance(one, Network) and (one.bridge == other.bridge or _addresses(one).overlaps(_addresses(other)))
+    if not isinstance(one, Network):
+        return False
+    mine, theirs = _addresses(one), _addresses(other)
+    return one.bridge == other.bridge or (mine is not None and theirs is not None and mine.overlaps(theirs))
 
 
-def _addresses(network: Network) -> IPv4Network:
-    return IPv4Interface(f"{network.gateway}/{network.prefix_length}").network
+def _addresses(network: Network) -> IPv4Network | None:
+    """The subnet that libvirt knows; that of a fork is not among them."""
+    return IPv4Interface(f"{network.gateway}/{network.prefix_length}").network if network.gateway else None
 
 
 def _epochs_to_write(desired: ClusterDocument, observed: ClusterDocument, node: str) -> Epochs:

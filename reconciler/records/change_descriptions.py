@@ -20,7 +20,9 @@ def change_in_words(before: Json | None, after: Json | None) -> tuple[str, ...]:
     if after is None:
         return ("- the record",)
     if before is None:
-        return (f"+ cluster of {_count(len(_part(after, 'nodes')), 'node')}",)
+        of = _part(after, "forked_from")
+        origin = f", forked from {of.get('cluster')}@{of.get('snapshot')}" if of else ""
+        return (f"+ cluster of {_count(len(_part(after, 'nodes')), 'node')}{origin}",)
     parts = (_deletion, _topology, _snapshots, _faults, _power, _requests)
     said = tuple(words for part in parts for words in part(before, after))
     return said or tuple(_consent(before, after)) or ("bookkeeping only",)

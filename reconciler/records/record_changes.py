@@ -28,11 +28,13 @@ def with_spec(before: ClusterRecord | None, cluster: str, spec: ClusterSpec) -> 
     """The record with a new specification. Existing nodes keep their requests; new ones are off.
 
     A node whose first boot would have been different gets a new root disk and, if it runs, a power cycle. Raises
-    `Conflict` for another `overlay_dir`: nodes would start on empty disks, and snapshots would not be found.
+    `Conflict` for another `overlay_dir`: nodes would start on empty disks, and snapshots would not be found. Neither is
+    a fork changed to a topology: its nodes are those of the snapshot that it stands on.
     """
     if before is None:
         return ClusterRecord(cluster_name=cluster, spec=spec, nodes={name: NodeIntent() for name in spec.nodes})
     _require_same_place(before, spec)
+    _require_no_fork(before, spec)
     if before.deletion is not None:
         before = _revived(before)
     nodes = {name: _intent(before, spec, name) for name in spec.nodes}
@@ -58,6 +60,14 @@ def _require_same_place(before: ClusterRecord, spec: ClusterSpec) -> None:
             hint=f"remove overlay_dir from the topology, or set it to {kept}; to move the disks to another file "
             f"system, stop the nodes, move {kept} there, make a symbolic link at {kept}, then run `cluster_adopt`; to "
             "start on empty disks, destroy the cluster with its disks first",
+        )
+
+
+def _require_no_fork(before: ClusterRecord, spec: ClusterSpec) -> None:
+    if before.forked_from is not None and spec.network.host_address is None:
+        raise Conflict(
+            f"cluster {before.cluster_name!r} is a fork of {before.forked_from}, and has no topology",
+            hint="give the cluster of the topology another name, or destroy the fork with its disks first",
         )
 
 
@@ -231,10 +241,12 @@ def agreed_by_deletion(*, remove_overlays: bool) -> frozenset[str]:
     return frozenset({EVERYTHING if remove_overlays else "domain/*"})
 
 
-def with_snapshot(record: ClusterRecord, name: str, *, include_memory: bool, quiesce: bool) -> ClusterRecord:
+def with_snapshot(
+    record: ClusterRecord, name: str, *, include_memory: bool, quiesce: bool, for_forks: bool = False
+) -> ClusterRecord:
     """Request one more snapshot."""
     request = record.snapshot_requests + 1
-    wanted = SnapshotIntent(request=request, include_memory=include_memory, quiesce=quiesce)
+    wanted = SnapshotIntent(request=request, include_memory=include_memory, quiesce=quiesce, for_forks=for_forks)
     return record.model_copy(update={"snapshots": {**record.snapshots, name: wanted}, "snapshot_requests": request})
 
 

@@ -48,10 +48,13 @@ from reconciler.model.plan import (
     FlattenLayer,
     GrowLayer,
     HealLinks,
+    HoldSnapshot,
     PlugTap,
+    ReleaseSnapshot,
     RestoreOwner,
     Resume,
     ResumeMemory,
+    SetHostAddress,
     SetLinks,
     SetTunnel,
     ShutDown,
@@ -69,6 +72,8 @@ from reconciler.plan.document_queries import is_running, known
 from reconciler.plan.link_planner import known_links
 from reconciler.store.meeting import Phase
 from tests.simulation.worlds import CLUSTER, CLUSTER_DIR, FILES_OF_USERS, OVERLAY_DIR, compiled
+
+_OF_A_NEW_BRIDGE = {"tunnel": None, "host_address": None}
 
 ASK = "ask"
 
@@ -170,7 +175,7 @@ class SimulatedHost:
     def perform(self, action: Action) -> Steps:  # noqa: PLR0911  # one per kind of resource
         """The effects of an action, one by one. Raises `OperationFailed` where the host refuses."""
         match action:
-            case CreateNetwork() | StartNetwork() | SetTunnel() | DeleteNetwork():
+            case CreateNetwork() | StartNetwork() | SetTunnel() | SetHostAddress() | DeleteNetwork():
                 return self._perform_on_network(action)
             case CreateLayer() | DeleteLayer() | GrowLayer() | RestoreOwner() | WriteSeed() | DeleteSeed():
                 return self._perform_on_file(action)
@@ -180,7 +185,14 @@ class SimulatedHost:
                 return self._perform_on_domain(action)
             case ShutDown() | CutPower() | Start() | Resume() | Suspend() | PlugTap():
                 return self._perform_on_power(action)
-            case TakeSnapshot() | SweepSnapshot() | DeleteSnapshot() | ResumeMemory():
+            case (
+                TakeSnapshot()
+                | SweepSnapshot()
+                | DeleteSnapshot()
+                | HoldSnapshot()
+                | ReleaseSnapshot()
+                | ResumeMemory()
+            ):
                 return self._perform_on_snapshot(action)
             case SetLinks() | HealLinks():
                 return self._set_links(action.links if isinstance(action, SetLinks) else {})
@@ -189,7 +201,9 @@ class SimulatedHost:
 
     # Networks.
 
-    def _perform_on_network(self, action: CreateNetwork | StartNetwork | SetTunnel | DeleteNetwork) -> Steps:
+    def _perform_on_network(
+        self, action: CreateNetwork | StartNetwork | SetTunnel | SetHostAddress | DeleteNetwork
+    ) -> Steps:
         _assert_ours(self.networks.get(action.name), action)
         match action:
             case CreateNetwork():
@@ -198,12 +212,17 @@ class SimulatedHost:
                 network = self.networks.get(action.name)
                 assert isinstance(network, Network), f"{action} starts what is not there"
                 self._require_free_bridge(action.name, network)
-                self.networks[action.name] = network.model_copy(update={"active": True, "tunnel": None})
+                self.networks[action.name] = network.model_copy(update={"active": True, **_OF_A_NEW_BRIDGE})
             case SetTunnel():
                 network = self.networks.get(action.name)
                 assert isinstance(network, Network), f"{action} joins what is not there"
                 assert network.active, f"{action} joins what has no bridge"
                 self.networks[action.name] = network.model_copy(update={"tunnel": action.network.tunnel})
+            case SetHostAddress():
+                network = self.networks.get(action.name)
+                assert isinstance(network, Network), f"{action} puts the host into what is not there"
+                assert network.active, f"{action} puts the host onto no bridge"
+                self.networks[action.name] = network.model_copy(update={"host_address": action.network.host_address})
             case DeleteNetwork():
                 self._delete_network(action.name)
         yield
@@ -214,9 +233,9 @@ class SimulatedHost:
             self._delete_network(name)
             yield
         self._require_free_bridge(action.name, action.network)
-        self.networks[action.name] = action.network.model_copy(update={"active": False})
+        self.networks[action.name] = action.network.model_copy(update={"active": False, **_OF_A_NEW_BRIDGE})
         yield
-        self.networks[action.name] = action.network.model_copy(update={"tunnel": None})
+        self.networks[action.name] = action.network.model_copy(update=_OF_A_NEW_BRIDGE)
 
     def _delete_network(self, name: str) -> None:
         network = self.networks.pop(name, None)
@@ -530,14 +549,31 @@ class SimulatedHost:
             if isinstance(snapshot, Snapshot):
                 yield from ((name, node) for node in snapshot.nodes.values())
 
-    def _perform_on_snapshot(self, action: TakeSnapshot | SweepSnapshot | DeleteSnapshot | ResumeMemory) -> Steps:
+    def _perform_on_snapshot(
+        self,
+        action: TakeSnapshot | SweepSnapshot | DeleteSnapshot | HoldSnapshot | ReleaseSnapshot | ResumeMemory,
+    ) -> Steps:
         match action:
+            case HoldSnapshot():
+                return self._hold_snapshot(action)
+            case ReleaseSnapshot():
+                return self._release_snapshot(action)
             case TakeSnapshot():
                 return self._take_snapshot(action)
             case ResumeMemory():
                 return self._resume_memory(action)
             case SweepSnapshot() | DeleteSnapshot():
                 return self._remove_snapshot(action)
+
+    def _hold_snapshot(self, action: HoldSnapshot) -> Steps:
+        assert not self.layers, f"{action} comes after what stands on it"
+        self.snapshots[action.name] = action.snapshot.model_copy(update={"held": True})
+        yield
+
+    def _release_snapshot(self, action: ReleaseSnapshot) -> Steps:
+        assert not self.layers, f"{action} comes before what stands on it has gone"
+        self.snapshots.pop(action.name, None)
+        yield
 
     def _take_snapshot(self, action: TakeSnapshot) -> Steps:
         assert action.name not in self.snapshots, f"{action} would take the place of another"

@@ -35,14 +35,18 @@ def observe_seeds(overlay_dir: Path, cluster: str) -> dict[str, Seed | Unknown]:
     return {node: seed for node, seed in observed if seed is not None}
 
 
-def write_seed(overlay_dir: Path, inputs: SeedInputs, digest: str, origin: Origin | None = None) -> None:
+def write_seed(
+    overlay_dir: Path, inputs: SeedInputs, digest: str, origin: Origin | None = None, *, lender: str | None = None
+) -> None:
     """Write a node's seed, replacing an older one; its host key is generated once and kept.
+
+    The node of a fork has the key of the same node of the cluster `lender`.
 
     Raises `Conflict` if a file that is not ours has one of the names.
     """
     cluster, node = inputs.cluster_name, inputs.node
     ensure_our_directory(cluster_dir(overlay_dir, cluster), cluster, origin)
-    private, public = _ensure_host_key(overlay_dir, cluster, node, origin)
+    private, public = _ensure_host_key(overlay_dir, cluster, node, origin, lender)
     facts = {_DIGEST_FACT: digest}
     mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.SEED, facts=facts, origin=origin)
     image = render_iso(render_seed(inputs, private, public).by_name())
@@ -103,11 +107,15 @@ def _unknown(error: Conflict | OperationFailed) -> Unknown:
     return Unknown(unknown=str(error), code=error.code, terminal=isinstance(error, Conflict))
 
 
-def _ensure_host_key(overlay_dir: Path, cluster: str, node: str, origin: Origin | None) -> tuple[str, str]:
-    """The node's key pair: as on disk, else as in its seed, else new. The private file is written first."""
+def _ensure_host_key(
+    overlay_dir: Path, cluster: str, node: str, origin: Origin | None, lender: str | None
+) -> tuple[str, str]:
+    """The node's key pair: as on disk, else as in its seed, else lent, else new. The private file is written first."""
     path = host_key_path(overlay_dir, cluster, node)
     kept = _read_private_key(path, cluster)
-    private = kept or _key_in_seed(seed_path(overlay_dir, cluster, node), cluster) or _new_private_key(cluster, node)
+    private = kept or _key_in_seed(seed_path(overlay_dir, cluster, node), cluster)
+    if private is None:
+        private = _new_private_key(cluster, node) if lender is None else _lent_key(overlay_dir, lender, node)
     public = _public_line(private, path)
     mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.HOST_KEY, origin=origin)
     if kept is None:
@@ -141,6 +149,13 @@ def _key_in_seed(seed: Path, cluster: str) -> str | None:
             f"the host key is gone and the seed {seed} is damaged: {error}",
             hint="restore the key, or delete the seed: a node that has booted then refuses our logins until recreated",
         ) from error
+    return private
+
+
+def _lent_key(overlay_dir: Path, lender: str, node: str) -> str:
+    path = host_key_path(overlay_dir, lender, node)
+    if (private := _read_private_key(path, lender)) is None:
+        raise Conflict(f"{path} is gone, by which the fork's node is known", hint="restore it", node=node)
     return private
 
 

@@ -27,7 +27,7 @@ from reconciler.model.names import parse_layer_name
 class MachineFiles:
     """What a node's machine writes to and reads: its disks by target, and `plain` files such as its console's log.
 
-    `given` are the user's files among the disks.
+    `given` are the user's files among the disks, `lenders` the clusters on whose frozen layers a fork stands.
     """
 
     cluster: str
@@ -35,6 +35,7 @@ class MachineFiles:
     disks: Mapping[str, DomainDisk]
     given: Collection[Path]
     plain: Collection[Path] = ()
+    lenders: Collection[str] = ()
 
 
 def require_usable(of: MachineFiles, uses: Iterable[FileUse]) -> None:
@@ -63,10 +64,11 @@ def _require_disk(target: str, disk: DomainDisk, of: MachineFiles, in_use: Files
         _require_free(disk, of, in_use)
     else:
         below = next(iter(disk.backing), None)
-        _require_layer(BackingFile(path=disk.path, format=disk.format), below, target, of)
+        _require_layer(BackingFile(path=disk.path, format=disk.format), below, target, of, of.cluster)
     for file, below in zip_longest(disk.backing, disk.backing[1:]):
-        if file.path not in of.given and _is_layer(file.path, of.cluster):
-            _require_layer(file, below, target, of)
+        owner = None if file.path in of.given else _owner(file.path, (of.cluster, *of.lenders))
+        if owner is not None:
+            _require_layer(file, below, target, of, owner)
         else:
             _require_format(file.path, file.format)
     return None
@@ -98,15 +100,16 @@ def _require_format(path: Path, wanted: str) -> None:
         raise Conflict(f"{path} has a backing file, {facts.backing}, that nobody requested")
 
 
-def _is_layer(path: Path, cluster: str) -> bool:
-    if path.parent.name == cluster and parse_layer_name(path.name) is not None:
-        return True
+def _owner(path: Path, clusters: Collection[str]) -> str | None:
+    """Which of the clusters a file is a layer of, or should be by its name and place; None for any other file."""
+    if path.parent.name in clusters and parse_layer_name(path.name) is not None:
+        return path.parent.name
     mark = _mark(path)
-    return mark is not None and mark.cluster == cluster
+    return mark.cluster if mark is not None and mark.cluster in clusters else None
 
 
-def _require_layer(file: BackingFile, below: BackingFile | None, target: str, of: MachineFiles) -> None:
-    found = observe_layer(str(file.path), of.cluster)
+def _require_layer(file: BackingFile, below: BackingFile | None, target: str, of: MachineFiles, owner: str) -> None:
+    found = observe_layer(str(file.path), owner)
     if found is None:
         raise Conflict(f"{file.path} no longer exists", hint="put it back, or revert to a snapshot without it")
     if isinstance(found, Unknown):

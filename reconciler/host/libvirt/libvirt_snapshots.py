@@ -20,7 +20,14 @@ from reconciler.host.libvirt.domain_flatten import Progress, flatten_disk
 from reconciler.host.libvirt.libvirt_connection import LibvirtConnection, on_connection
 from reconciler.host.libvirt.lookup import our_domain
 from reconciler.host.libvirt.memory_file import is_complete, memory_was_taken, partial_path, prepare_memory
-from reconciler.host.libvirt.restore_xml import SavedMachine, render_restore, restore_obstacles, saved_machine
+from reconciler.host.libvirt.memory_pipe import memory_with_xml
+from reconciler.host.libvirt.restore_xml import (
+    SavedMachine,
+    is_of_another_machine,
+    render_restore,
+    restore_obstacles,
+    saved_machine,
+)
 from reconciler.host.libvirt.snapshot_xml import render_switch, stacked
 from reconciler.model.document import Domain, DomainDisk
 from reconciler.model.plan import Epochs
@@ -111,23 +118,30 @@ def _require_open(domain: Any, node: str, wanted: Mapping[str, DomainDisk]) -> N
         raise OperationFailed(f"libvirt has not put the new layer on {', '.join(wrong)}", node=node)
 
 
-def _restore(handle: Any, cluster: str, node: str, memory: Path, wanted: Domain, carried_out: Epochs) -> None:
+def _restore(
+    handle: Any, cluster: str, node: str, memory: Path, wanted: Domain, carried_out: Epochs, *, owner: str | None = None
+) -> None:
     """Restore the machine as it was when the memory was saved, paused, on the disks of `wanted`.
 
-    The machine must be off, and its persistent definition already that of `wanted`. The memory file is only read. A
-    machine that is active on those disks counts as restored.
+    The machine must be off, and its persistent definition already that of `wanted`. The memory file is only read; it
+    belongs to the cluster `owner`, by default the same; that of a fork to another one. A machine that is active on
+    those disks counts as restored.
     """
     domain = our_domain(handle, cluster, node)
     if read_persistent(domain, node).domain != wanted:
         raise OperationFailed("its persistent definition is not the one to restore", node=node)
     if not domain.isActive():
-        _require_memory(memory, cluster, node)
+        _require_memory(memory, owner or cluster, node)
         saved_xml = handle.saveImageGetXMLDesc(str(memory), 0)
         if obstacles := _obstacles(handle, saved_xml, wanted):
             raise Conflict(f"the memory {memory} cannot be restored: {'; '.join(obstacles)}", node=node)
         origin = read_persistent(domain, node).mark.origin
         xml = render_restore(saved_xml, cluster, node, wanted, carried_out, origin)
-        handle.restoreFlags(str(memory), xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+        if is_of_another_machine(saved_xml, wanted):
+            with memory_with_xml(memory, wanted.console.parent, lambda _saved: xml) as pipe:
+                handle.restoreFlags(str(pipe), None, libvirt.VIR_DOMAIN_SAVE_PAUSED)
+        else:
+            handle.restoreFlags(str(memory), xml, libvirt.VIR_DOMAIN_SAVE_PAUSED)
     live = read_live(domain, node).domain
     if live != wanted:
         fields = [field for field in Domain.model_fields if getattr(live, field) != getattr(wanted, field)]

@@ -38,7 +38,8 @@ def render_network(cluster: str, name: str, network: Network, origin: Origin | N
     if network.forward is Forward.NAT:
         ET.SubElement(root, "forward", mode="nat")
     ET.SubElement(root, "bridge", name=network.bridge, stp="off", delay="0")
-    ET.SubElement(root, "ip", address=network.gateway, prefix=str(network.prefix_length))
+    if network.gateway:
+        ET.SubElement(root, "ip", address=network.gateway, prefix=str(network.prefix_length))
     return element_text(root)
 
 
@@ -61,13 +62,13 @@ def parse_network(xml: str, *, active: bool) -> NetworkRecord | None:
     root = parse_element(xml)
     mark = parse_network_mark(root.find("metadata"))
     bridge, ip, forward = root.find("bridge"), root.find("ip"), root.find("forward")
-    if mark is None or bridge is None or ip is None:
+    if mark is None or bridge is None:
         return None
     mode = "" if forward is None else forward.get("mode", "nat")
     network = Network(
         bridge=bridge.get("name", "") if mode in _FORWARDS else f"{bridge.get('name', '')} (forward {mode})",
-        gateway=ip.get("address", ""),
-        prefix_length=int(ip.get("prefix", "0")),
+        gateway="" if ip is None else ip.get("address", ""),
+        prefix_length=0 if ip is None else int(ip.get("prefix", "0")),
         forward=_FORWARDS.get(mode, Forward.NAT),
         active=active,
     )

@@ -12,6 +12,7 @@ from reconciler.host.libvirt.domain_xml import domain_mark, parse_domain
 from reconciler.host.libvirt.mark import NAMESPACE, DomainMark, domain_mark_element
 from reconciler.host.libvirt.snapshot_xml import replace_disk_elements
 from reconciler.host.libvirt.xml import element_text, parse_element
+from reconciler.model import names
 from reconciler.model.document import DirectBoot, Domain, DomainDisk
 from reconciler.model.origin import Origin
 from reconciler.model.plan import Epochs
@@ -26,7 +27,7 @@ class SavedMachine:
     virt_type: str
 
 
-_HARDWARE = ("uuid", "vcpus", "memory_mb", "virt_type", "cpu", "mac", "firmware", "video")
+_HARDWARE = ("vcpus", "memory_mb", "virt_type", "cpu", "mac", "firmware", "video")
 _BOOT_TAGS = ("kernel", "initrd", "cmdline")
 
 
@@ -52,11 +53,13 @@ def saved_machine(saved_xml: str) -> SavedMachine:
 def render_restore(
     saved_xml: str, cluster: str, node: str, domain: Domain, carried_out: Epochs, origin: Origin | None = None
 ) -> str:
-    """The saved XML with the disks, metadata, network, log file and kernel of `domain`.
+    """The saved XML with the name, UUID, disks, metadata, network, log file and kernel of `domain`.
 
     Raises `ValueError` if the saved machine lacks one of its disks; `restore_obstacles` reports that beforehand.
     """
     root = parse_element(saved_xml)
+    _set_text(root, "name", names.domain_name(cluster, node))
+    _set_text(root, "uuid", domain.uuid)
     _replace_mark(root, domain_mark(cluster, node, domain, carried_out, origin))
     _replace_boot(root, domain.boot)
     if domain.nvram is not None:
@@ -117,6 +120,17 @@ def _name_nvram(root: ET.Element, nvram: Path) -> None:
         source.set("file", str(nvram))
     else:
         element.text = str(nvram)
+
+
+def is_of_another_machine(saved_xml: str, domain: Domain) -> bool:
+    """Whether the memory was saved by a machine with another name and UUID, as a fork's was."""
+    return parse_element(saved_xml).findtext("uuid", "") != domain.uuid
+
+
+def _set_text(parent: ET.Element, child: str, text: str) -> None:
+    element = parent.find(child)
+    if element is not None:
+        element.text = text
 
 
 def _set(parent: ET.Element, child: str, name: str, value: str) -> None:

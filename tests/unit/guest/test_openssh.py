@@ -64,3 +64,12 @@ def test_a_known_hosts_file_is_replaced_whole(sshd: Sshd, tmp_path: Path) -> Non
     write_known_hosts(tmp_path / "known_hosts", [sshd.address])
     assert (tmp_path / "known_hosts").read_text() == render_known_hosts([sshd.address])
     assert [entry.name for entry in tmp_path.iterdir()] == ["known_hosts"]
+
+
+def test_ssh_connects_from_the_address_that_tells_labs_apart(sshd: Sshd, tmp_path: Path) -> None:
+    write_known_hosts(tmp_path / "known_hosts", [sshd.address])
+    command = render_ssh_command(
+        replace(sshd.address, source="127.0.0.9"), tmp_path / "known_hosts", ["echo", "$SSH_CONNECTION"]
+    )
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.split()[0] == "127.0.0.9"

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from reconciler.host.memory import observe_memory_mb, parse_memory_mb
+from reconciler.host.memory import observe_available_memory_mb, observe_memory_mb, parse_memory_mb
 
 MEMINFO = """\
 MemTotal:       24684488 kB
@@ -33,3 +33,10 @@ def test_this_host_has_at_least_its_ram() -> None:
     found = observe_memory_mb()
     assert found is not None
     assert found >= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
+
+
+def test_less_is_available_than_there_is() -> None:
+    available, whole = observe_available_memory_mb(), observe_memory_mb()
+    assert available is not None
+    assert whole is not None
+    assert 0 < available < whole

@@ -13,9 +13,9 @@ from reconciler.model.plan import (
     PlugTap,
     Resume,
     SetLinks,
-    Stage,
     Start,
 )
+from reconciler.model.stage import Stage
 from reconciler.plan.planner import plan
 from tests.simulation.worlds import as_wanted, compiled, running_record
 

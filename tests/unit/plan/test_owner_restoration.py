@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.model.document import ClusterDocument, Layer, PowerState, ReownedFile
-from reconciler.model.plan import CutPower, DeleteLayer, RestoreOwner, Stage, Start
+from reconciler.model.plan import CutPower, DeleteLayer, RestoreOwner, Start
 from reconciler.model.record import ClusterRecord, Deletion, WantedPower
+from reconciler.model.stage import Stage
 from reconciler.plan.planner import plan
 from tests.simulation.worlds import as_wanted, compiled, running_record
 

@@ -15,6 +15,7 @@ from reconciler.model.document import (
     ClusterDocument,
     DirectBoot,
     Domain,
+    HostAddress,
     Layer,
     Mark,
     NodeLinks,
@@ -34,10 +35,10 @@ from reconciler.model.plan import (
     Plan,
     PlugTap,
     ShutDown,
-    Stage,
     Start,
 )
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
+from reconciler.model.stage import Stage
 from reconciler.plan.planner import PLANNERS, nodes_to_restart, plan
 from tests.golden_samples.tunnels import TUNNEL
 from tests.simulation.worlds import NOW, as_wanted, compiled, running_record
@@ -66,6 +67,7 @@ UNPLANNED = {
     ("snapshots", "include_memory"),
     ("snapshots", "quiesce"),  # only ever wanted: how it is made
     ("snapshots", "half_made"),  # only ever observed: swept before anything is planned
+    ("snapshots", "held"),  # only ever observed: what a fork stands on and does not hold yet
     ("snapshots", "nodes"),  # only ever observed: what it is made of
     ("marks", "origin"),  # what the record does not know is desired as unknown, and nothing else is planned then
 }
@@ -87,6 +89,8 @@ SNAPSHOT = Snapshot(
         )
     },
 )
+
+HOST_ADDRESS = HostAddress(address="192.168.77.254", subnet="192.168.77.0/24", bridge="virbr-lab")
 
 ORIGIN = Origin(store="0a", generation=1, token="1b")
 
@@ -110,7 +114,9 @@ def full() -> ClusterDocument:
     assert isinstance(domain, Domain)
     document = with_entry(REAL, "domains", "alpha", domain.model_copy(update={"boot": BOOT}))
     ((name, network),) = REAL.networks.items()
-    document = with_entry(document, "networks", name, network.model_copy(update={"tunnel": TUNNEL}))
+    document = with_entry(
+        document, "networks", name, network.model_copy(update={"tunnel": TUNNEL, "host_address": HOST_ADDRESS})
+    )
     document = with_entry(document, "links", "alpha", LINKS)
     document = with_entry(document, "marks", "domains/alpha", Mark(origin=ORIGIN))
     return with_entry(document, "snapshots", "s", SNAPSHOT)

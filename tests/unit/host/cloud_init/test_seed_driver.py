@@ -137,3 +137,14 @@ def test_a_seed_moved_to_another_node_is_not_that_nodes(overlays: Path) -> None:
     write_seed(overlays, ROOT_ON_NAT, "digest")
     seed_path(overlays, CLUSTER, NODE).rename(seed_path(overlays, CLUSTER, "n2"))
     assert isinstance(observe_seeds(overlays, CLUSTER)["n2"], Unknown)
+
+
+def test_a_fork_answers_with_the_key_of_its_origin_and_never_with_a_new_one(overlays: Path) -> None:
+    write_seed(overlays, ROOT_ON_NAT, "digest")
+    fork = replace(ROOT_ON_NAT, cluster_name="try")
+    write_seed(overlays, fork, "digest", lender=CLUSTER)
+    assert read_host_key(overlays, "try", NODE) == read_host_key(overlays, CLUSTER, NODE)
+    private_key(overlays).unlink()
+    write_seed(overlays, fork, "other", lender=CLUSTER)
+    with pytest.raises(Conflict, match="is gone, by which the fork's node is known"):
+        write_seed(overlays, replace(ROOT_ON_NAT, cluster_name="late"), "digest", lender=CLUSTER)

@@ -197,3 +197,18 @@ def test_layers_in_a_circle_are_no_endless_chain(lab: Lab) -> None:
     exchange(lab.layer("n1"), lab.layer("n1", 1))
     found = observe_layers(lab.overlays, CLUSTER)
     assert all(isinstance(found[str(lab.layer("n1", depth))], Layer) for depth in (0, 1))
+
+
+async def test_a_fork_opens_the_layers_of_its_lender_and_of_nobody_else(lab: Lab) -> None:
+    fork = layer_path(lab.overlays, "try", "n1", "vda", 0)
+    frozen = lab.layer("n1")
+    layer = Layer(node="n1", disk="vda", size_bytes=ROOT, backing=frozen, backing_format="qcow2")
+    await LayerDriver().create_layer(fork, layer, cluster="try")
+    below = (BackingFile(path=frozen, format="qcow2"), BackingFile(path=lab.base, format="qcow2"))
+    disks = {"vda": DomainDisk(path=fork, format="qcow2", backing=below)}
+    require_usable(MachineFiles("try", "n1", disks, (), (), {CLUSTER}), ())
+    with pytest.raises(Conflict):
+        require_usable(MachineFiles("try", "n1", disks, ()), ())
+    exchange(frozen, lab.layer("n2"))
+    with pytest.raises(Conflict, match="is not the file that was created there"):
+        require_usable(MachineFiles("try", "n1", disks, (), (), {CLUSTER}), ())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.host.libvirt.memory_pipe import _feed
+from reconciler.host.libvirt.memory_pipe import _feed, delete_memory_pipes
 from tests.waiting import PATIENCE_S
 
 BEGINNING = b"head and XML of the node"
@@ -43,3 +43,10 @@ def test_the_pipe_is_given_up_when_nobody_has_opened_it(tmp_path: Path) -> None:
     with pipe.with_name("memory").open("wb+", buffering=0) as file:
         _feed(pipe, BEGINNING, file.fileno(), over)
     assert pipe.exists()
+
+
+def test_pipes_that_were_left_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".as-node-1-2")
+    (tmp_path / ".as-node-file").write_text("somebody's")
+    delete_memory_pipes(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".as-node-file"]

@@ -77,3 +77,10 @@ def test_a_network_without_our_mark_or_a_bridge_is_not_ours(ours: str, theirs: s
 @given(st.text())
 def test_no_text_at_all_makes_the_parser_fail(text: str) -> None:
     assert parse_network(text, active=False) is None
+
+
+def test_a_network_without_the_gateway_has_no_subnet_that_libvirt_could_refuse() -> None:
+    network = Network(bridge="vmf-1", gateway="", prefix_length=0, forward=Forward.ISOLATED, active=True)
+    xml = render_network(SAMPLE_CLUSTER, "fork-try", network)
+    assert "<ip" not in xml
+    assert parse_network(xml, active=True) == NetworkRecord("fork-try", network, NetworkMark(SAMPLE_CLUSTER))

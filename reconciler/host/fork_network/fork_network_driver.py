@@ -1,0 +1,75 @@
+"""Reads and sets the host's own address in the network of a fork."""
+
+from pathlib import Path
+
+from reconciler import process
+from reconciler.errors import Conflict, OperationFailed
+from reconciler.host.fork_network.fork_network_codec import (
+    parse_host_address,
+    parse_other_bridges,
+    render_fork_question,
+    render_joining,
+    render_rule,
+    render_rule_removal,
+)
+from reconciler.model.document import HostAddress
+from reconciler.model.record import NetworkSpec
+from reconciler.process import RunCommand
+
+_IP = ("ip", "-batch", "-")
+_APART = {"forwarding": "0", "rp_filter": "1", "arp_ignore": "1"}
+"""What keeps a fork to itself: the host passes nothing on from its bridge, accepts only what can be an answer to what
+was sent from its address there, and does not say that it has the gateway's, which it may have on another bridge."""
+_IPV4 = Path("/proc/sys/net/ipv4/conf")
+
+
+async def observe_host_address(network: NetworkSpec, run: RunCommand = process.run) -> HostAddress | None:
+    """The host's address in the network of a fork; None in any other network, or if there is nothing of it.
+
+    Raises `OperationFailed` if it cannot be read.
+    """
+    if network.host_address is None:
+        return None
+    address, bridge = str(network.host_address), network.bridge
+    question = render_fork_question(address, bridge)
+    # -force: a table without routes and a bridge that is not there are errors, and the rest is shown all the same.
+    shown = await run(["ip", "-json", "-force", "-batch", "-"], stdin=question.encode(), check=False)
+    try:
+        return parse_host_address(shown.stdout, address, str(network.subnet), bridge)
+    except ValueError as error:
+        raise OperationFailed(f"the host's address on {bridge} could not be read: {error}") from error
+
+
+async def join_network(bridge: str, want: HostAddress, run: RunCommand = process.run) -> None:
+    """Give the host its address on a fork's bridge. Killed anywhere, it is finished when it is called again.
+
+    Raises `Conflict` if the host has that address in another network.
+    """
+    await _require_own_table(bridge, want, run)
+    for name, value in _APART.items():
+        _set(_IPV4 / bridge / name, value)
+    await run(_IP, stdin=render_joining(bridge, want).encode())
+    await leave_network(want.address, run)
+    await run(_IP, stdin=render_rule(want.address).encode())
+
+
+async def leave_network(address: str, run: RunCommand = process.run) -> None:
+    """Remove what does not go with the bridge; succeeds if nothing is there."""
+    await run(["ip", "-force", "-batch", "-"], stdin=render_rule_removal(address).encode(), check=False)
+
+
+async def _require_own_table(bridge: str, want: HostAddress, run: RunCommand) -> None:
+    question = render_fork_question(want.address, bridge)
+    shown = await run(["ip", "-json", "-force", "-batch", "-"], stdin=question.encode(), check=False)
+    if others := parse_other_bridges(shown.stdout, want.subnet, bridge):
+        raise Conflict(
+            f"{want.address} is the host's address at {', '.join(others)} already",
+            hint="destroy the fork, and fork again",
+        )
+
+
+def _set(path: Path, value: str) -> None:
+    try:
+        path.write_text(value)
+    except OSError as error:
+        raise OperationFailed(f"cannot write {path}: {error.strerror}", hint="run as root") from error

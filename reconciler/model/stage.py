@@ -1,0 +1,25 @@
+"""The order in which a plan is carried out."""
+
+from enum import IntEnum
+
+
+class Stage(IntEnum):
+    """When an action is carried out. A stage starts once the one before it has ended on every node."""
+
+    HOLD = 0
+    PREPARE = 1  # anything that fails here fails before anything was removed
+    HEAL = 2
+    POWER_DOWN = 3
+    UNDEFINE = 4
+    NETWORK = 5
+    FILES = 6
+    DEFINE = 7
+    POWER_UP = 8
+    LINKS = 9  # all taps exist now, and nodes that must not run without their links are paused
+    RUN = 10
+    FLATTEN = 11
+    SNAPSHOT = 12
+    GIVE_BACK = 13  # before the layers that record the owners are deleted
+    REMOVE_FILES = 14
+    REMOVE_NETWORK = 15
+    RELEASE = 16

@@ -1,0 +1,150 @@
+"""The snapshots that forks stand on, as the directories say."""
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import Conflict, SnapshotLost
+from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
+from reconciler.host.disks.layers import LayerDriver
+from reconciler.host.disks.lent_snapshots import (
+    forks_by_snapshot,
+    hold_snapshot,
+    observe_lent,
+    release_snapshot,
+    remove_unless_held,
+    with_forks,
+)
+from reconciler.host.disks.manifests import finish_snapshot, observe_snapshots, remove_snapshot, snapshot_dir
+from reconciler.model.document import Layer, Snapshot, Unknown
+from reconciler.model.names import cluster_dir, layer_path
+from reconciler.model.record import ForkedFrom
+from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
+
+LAB, FORK, NAME = "lab", "try", "warm"
+
+
+def forked_from(cluster: str = LAB, snapshot: str = NAME) -> ForkedFrom:
+    return ForkedFrom(
+        cluster=cluster,
+        snapshot=snapshot,
+        identity=LAB,
+        lenders=(cluster,),
+        store="0a",
+        generation=1,
+    )
+
+
+async def make_snapshot(overlays: Path, cluster: str, name: str, below: Path, format: str) -> Path:  # noqa: A002
+    """A snapshot of one node, on that file."""
+    layer = layer_path(overlays, cluster, "n0", "vda", 0)
+    wanted = Layer(node="n0", disk="vda", size_bytes=1 << 20, backing=below, backing_format=format)
+    await LayerDriver().create_layer(layer, wanted, cluster=cluster)
+    ensure_directory(snapshot_dir(overlays, cluster, name), mode=CLUSTER_DIR_MODE)
+    part = SnapshotNode(power=SnapshotPower.OFF, disks={"vda": FrozenDisk(path=layer, format="qcow2")})
+    finish_snapshot(
+        overlays,
+        Manifest(
+            cluster_name=cluster,
+            snapshot_name=name,
+            request=1,
+            include_memory=False,
+            pause_s=0,
+            created_at=datetime(2026, 1, 2, tzinfo=UTC),
+            nodes={"n0": part},
+        ),
+    )
+    return layer
+
+
+@pytest.fixture
+async def overlays(tmp_path: Path) -> Path:
+    image = tmp_path / "base.raw"
+    image.write_bytes(bytes(1 << 20))
+    await make_snapshot(tmp_path / "overlays", LAB, NAME, image, "raw")
+    return tmp_path / "overlays"
+
+
+def lent(overlays: Path, cluster: str = FORK, of: ForkedFrom | None = None) -> Snapshot:
+    (found,) = observe_lent(overlays, cluster, of or forked_from()).values()
+    assert isinstance(found, Snapshot)
+    return found
+
+
+def hold(overlays: Path, cluster: str = FORK, of: ForkedFrom | None = None) -> None:
+    of = of or forked_from()
+    hold_snapshot(overlays, cluster, of, lent(overlays, cluster, of), None)
+
+
+async def test_a_fork_knows_the_whole_chain_before_it_holds_it_and_after(overlays: Path) -> None:
+    frozen = layer_path(overlays, LAB, "n0", "vda", 0)
+    before = lent(overlays)
+    assert before.held is False
+    assert [file.path.name for file in before.below[frozen]] == ["base.raw"]
+    hold(overlays)
+    assert lent(overlays) == before.model_copy(update={"held": True})
+    (found,) = observe_lent(overlays, FORK, None).values()
+    assert found == lent(overlays), "the directory says so, whatever the record does"
+
+
+async def test_a_held_snapshot_is_not_deleted_and_names_its_forks(overlays: Path) -> None:
+    hold(overlays)
+    hold(overlays, "other")
+    assert forks_by_snapshot(overlays, LAB) == {NAME: ("other", FORK)}
+    (found,) = with_forks(observe_snapshots(overlays, LAB), overlays, LAB).values()
+    assert isinstance(found, Snapshot)
+    assert found.forks == ("other", FORK)
+    with pytest.raises(Conflict, match=r"other, try stand on it"):
+        remove_unless_held(overlays, LAB, NAME)
+    for fork in ("other", FORK):
+        release_snapshot(overlays, fork)
+        release_snapshot(overlays, fork)
+    remove_unless_held(overlays, LAB, NAME)
+    assert observe_snapshots(overlays, LAB) == {}
+
+
+async def test_a_snapshot_that_is_gone_is_not_held(overlays: Path) -> None:
+    seen = lent(overlays)
+    remove_snapshot(overlays, LAB, NAME)
+    with pytest.raises(SnapshotLost, match="lab@warm was deleted meanwhile"):
+        hold_snapshot(overlays, FORK, forked_from(), seen, None)
+    assert not cluster_dir(overlays, FORK).exists()
+    assert observe_lent(overlays, FORK, forked_from()) == {}
+
+
+async def test_a_fork_of_a_fork_stands_on_both(overlays: Path) -> None:
+    hold(overlays)
+    frozen = layer_path(overlays, LAB, "n0", "vda", 0)
+    own = await make_snapshot(overlays, FORK, "own", frozen, "qcow2")
+    found = lent(overlays, "second", forked_from(FORK, "own"))
+    assert [file.path.name for file in found.below[own]] == [frozen.name, "base.raw"]
+
+
+async def test_a_damaged_snapshot_that_is_held_stays_too(overlays: Path) -> None:
+    hold(overlays)
+    manifest = snapshot_dir(overlays, LAB, NAME) / "manifest.json"
+    with manifest.open("r+b") as file:
+        file.write(b"!")
+    (found,) = with_forks(observe_snapshots(overlays, LAB), overlays, LAB).values()
+    assert isinstance(found, Unknown)
+    assert "try stand on it" in found.unknown
+    assert lent(overlays).held, "the fork has what it needs"
+
+
+async def test_a_file_that_somebody_copied_holds_nothing(overlays: Path) -> None:
+    hold(overlays)
+    copy = cluster_dir(overlays, "copied")
+    copy.mkdir()
+    shutil.copyfile(cluster_dir(overlays, FORK) / "forked-from.json", copy / "forked-from.json")
+    assert forks_by_snapshot(overlays, LAB) == {NAME: (FORK,)}
+
+
+async def test_a_damaged_word_of_a_fork_is_unknown_and_goes_on_holding(overlays: Path) -> None:
+    hold(overlays)
+    with (cluster_dir(overlays, FORK) / "forked-from.json").open("r+b") as file:
+        file.write(b"!")
+    (found,) = observe_lent(overlays, FORK, forked_from()).values()
+    assert isinstance(found, Unknown)
+    assert forks_by_snapshot(overlays, LAB) == {NAME: (FORK,)}
