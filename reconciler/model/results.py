@@ -94,6 +94,9 @@ class NodeStatus(Abridgeable):
     first_bad_event: KernelEvent | None = Field(default=None, description="That event, with its trace.")
 
 
+_FORKED_FROM = "Of a fork: the cluster and the snapshot that it was made from, as `CLUSTER@SNAPSHOT`."
+
+
 class ClusterStatus(Abridgeable):
     """A cluster as observed just now; `observed_generation` is the generation that was processed last."""
 
@@ -116,6 +119,7 @@ class ClusterStatus(Abridgeable):
     disks_kept: bool | None = Field(
         default=None, description="After a destroy: whether disks and snapshots are kept; null otherwise."
     )
+    forked_from: str | None = Field(default=None, description=_FORKED_FROM)
 
 
 class GuestDisk(Frozen):
@@ -132,6 +136,10 @@ class NodeDescriptor(Frozen):
     name: str = Field(description="Name of the node.")
     role: str = Field(description="The role in the topology; empty if it has none.")
     ip: str = Field(description="Its address, reachable from the host.")
+    bind_address: str | None = Field(
+        default=None,
+        description="Of a fork: connect from this address of the host (`ssh -b`), as others have the same `ip`.",
+    )
     ssh_port: int = Field(default=22, description="Port of its SSH server.")
     ssh_user: str = Field(description="User to log in as.")
     ssh_key_path: str = Field(description="Path of the private key on the host.")
@@ -203,6 +211,7 @@ class ClusterSummary(Abridgeable):
     destroyed: bool = Field(description="Its machines are gone, its disks are kept.")
     generation: int = Field(description="Version of the desired state; grows with each change.")
     conditions: tuple[Condition, ...] = Field(default=(), description="As of the last round.")
+    forked_from: str | None = Field(default=None, description=_FORKED_FROM)
 
 
 class SnapshotFile(Frozen):

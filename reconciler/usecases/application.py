@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reconciler.usecases.clusters import Clusters
     from reconciler.usecases.consoles import Consoles
     from reconciler.usecases.deployment import Deployment
+    from reconciler.usecases.forks import Forks
     from reconciler.usecases.hosts import Hosts
     from reconciler.usecases.inspection import Inspection
     from reconciler.usecases.jobs import Jobs
@@ -85,6 +86,12 @@ class UseCases:
         from reconciler.usecases.snapshots import Snapshots
 
         return Snapshots(self.runtime, actor=self._actor, progress=self.progress)
+
+    @cached_property
+    def forks(self) -> "Forks":
+        from reconciler.usecases.forks import Forks
+
+        return Forks(self.runtime, actor=self._actor, progress=self.progress)
 
     @cached_property
     def upkeep(self) -> "SnapshotUpkeep":

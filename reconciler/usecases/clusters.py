@@ -28,6 +28,8 @@ from reconciler.records.recovery import bare_record, record_at, require_same_clu
 from reconciler.records.stored_records import change_record, existing, recorded, require_cluster_name, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.usecases import convergence
+from reconciler.usecases.forks import remove_snapshot_of_last_fork
+from reconciler.usecases.forks_of_clusters import require_no_forks
 from reconciler.usecases.found_clusters import bind_copied_files, preview_as_found, to_be_removed
 from reconciler.usecases.host_paths import reach_of_commands
 from reconciler.usecases.inspection import Inspection
@@ -257,11 +259,18 @@ class Clusters:
     async def destroy(self, cluster: str, *, remove_overlays: bool = False) -> ClusterStatus:
         """Remove domains and network; with `remove_overlays`, also disks, seeds and host keys.
 
-        Succeeds if the cluster is already destroyed; raises `ClusterNotFound` for a name that never existed.
+        Succeeds if the cluster is already destroyed; raises `ClusterNotFound` for a name that never existed, and
+        `Conflict` naming the forks that stand on the disks that would be removed.
         """
+        if remove_overlays:
+            await require_no_forks(self._runtime.store, cluster)
         record = await self._mark_deleted(cluster, remove_overlays)
         if record is not None:
             await self._converge(record)
+        if remove_overlays:
+            await remove_snapshot_of_last_fork(
+                self._runtime, record.forked_from if record else None, actor=self._actor, progress=self._progress
+            )
         return ClusterStatus(
             cluster_name=cluster,
             network_active=False,

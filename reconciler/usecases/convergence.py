@@ -2,12 +2,21 @@
 
 import time
 
+import structlog
+
+from reconciler.concurrency import together
 from reconciler.errors import ClusterError
+from reconciler.guest.address import GuestAddress
 from reconciler.health.provisioning import wait_until_provisioned, with_user_data
 from reconciler.model.record import ClusterRecord
 from reconciler.progress import Progress
+from reconciler.records.node_addresses import addresses
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
+
+log = structlog.get_logger(__name__)
+
+_CLOCK_TIMEOUT_S = 30.0
 
 
 async def wait_for_ssh(
@@ -37,3 +46,15 @@ async def wait_until_usable(
     except ClusterError as error:
         error.partial = await Inspection(runtime).status(record.cluster_name)
         raise
+
+
+async def step_clocks(runtime: Runtime, record: ClusterRecord, nodes: list[str]) -> None:
+    """Set the clocks of guests resumed from memory, unless the process that resumed them has done so."""
+
+    async def step(address: GuestAddress) -> None:
+        try:
+            await runtime.ssh.set_clock(address, timeout_s=_CLOCK_TIMEOUT_S)
+        except ClusterError as error:
+            log.warning("clock_not_stepped", cluster=record.cluster_name, node=address.node, cause=str(error))
+
+    await together(*map(step, await addresses(runtime, record, nodes)))

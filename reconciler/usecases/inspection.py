@@ -334,6 +334,7 @@ def _status_of(record: ClusterRecord, look: Look, nodes: tuple[NodeStatus, ...],
         generation=look.record.generation,
         observed_generation=look.status.observed_generation,
         conditions=with_guests(look.status.conditions, guests_conditions(record, nodes)),
+        forked_from=str(record.forked_from) if record.forked_from else None,
         faults_in_force=tuple(of.handle_id for of in wanted_at(look.record.faults.values(), datetime.now(UTC))),
     )
 
@@ -348,6 +349,7 @@ def _summary(look: Look) -> ClusterSummary:
         destroyed=record.deletion is not None,
         generation=record.generation,
         conditions=look.status.conditions,
+        forked_from=str(record.forked_from) if record.forked_from else None,
     )
 
 
@@ -374,6 +376,7 @@ def _descriptor(record: ClusterRecord, address: GuestAddress) -> NodeDescriptor:
         name=address.node,
         role=record.spec.nodes[address.node].role,
         ip=address.host,
+        bind_address=address.source,
         ssh_port=address.port,
         ssh_user=address.user,
         ssh_key_path=str(address.key_path),

@@ -4,13 +4,13 @@ import asyncio
 from functools import partial
 from pathlib import Path
 
-import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.concurrency import together
 from reconciler.controller.round_results import PlannedChange
 from reconciler.errors import (
     ClusterError,
+    Conflict,
     InvalidArgument,
     LibvirtUnavailable,
     RevertFailed,
@@ -20,7 +20,6 @@ from reconciler.errors import (
     SnapshotNotFound,
     meant,
 )
-from reconciler.guest.address import GuestAddress
 from reconciler.health.provisioning import not_yet_provisioned, with_user_data
 from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
 from reconciler.model.fields import SnapshotName
@@ -35,10 +34,10 @@ from reconciler.model.snapshot import Manifest, SnapshotPower
 from reconciler.progress import Progress, no_progress
 from reconciler.records import record_changes
 from reconciler.records.fault_changes import without_faults
-from reconciler.records.node_addresses import addresses
 from reconciler.records.stored_records import change_record, existing, recorded
 from reconciler.runtime import Runtime
-from reconciler.usecases.convergence import wait_for_ssh
+from reconciler.usecases.convergence import step_clocks, wait_for_ssh
+from reconciler.usecases.forks_of_clusters import require_no_forks
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.revert_losses import RevertLosses, losses_of
 from reconciler.usecases.snapshot_description import bytes_gone, files_on_host, snapshot_info
@@ -46,9 +45,6 @@ from reconciler.usecases.snapshot_tree import snapshot_tree
 
 _SNAPSHOT_NAME: TypeAdapter[str] = TypeAdapter(SnapshotName)
 
-log = structlog.get_logger(__name__)
-
-_CLOCK_TIMEOUT_S = 30.0
 SNAPSHOT_TIMEOUT_S = 300.0
 """How long writing the memory of many nodes to a slow disk may take."""
 
@@ -74,6 +70,7 @@ class Snapshots:
         *,
         include_memory: bool = False,
         quiesce: bool = False,
+        for_forks: bool = False,
     ) -> SnapshotInfo:
         """Take one consistent snapshot of all disks, and with `include_memory` of the memory of all running nodes.
 
@@ -94,7 +91,9 @@ class Snapshots:
         def edit(before: ClusterRecord) -> ClusterRecord:
             if name in before.snapshots:
                 raise _snapshot_exists(cluster, name)
-            return record_changes.with_snapshot(before, name, include_memory=include_memory, quiesce=quiesce)
+            return record_changes.with_snapshot(
+                before, name, include_memory=include_memory, quiesce=quiesce, for_forks=for_forks
+            )
 
         record = await self._change(cluster, edit)
         try:
@@ -202,11 +201,14 @@ class Snapshots:
         (snapshot,) = found
         running = [node for node, part in snapshot.nodes.items() if part.power is SnapshotPower.RUNNING]
         await wait_for_ssh(self._runtime, done.record, running, ssh_timeout_s, self._progress)
-        await self._step_clocks(done.record, [node for node in running if snapshot.nodes[node].memory])
+        await step_clocks(self._runtime, done.record, [node for node in running if snapshot.nodes[node].memory])
         return await self._inspection.status(cluster)
 
     async def delete(self, cluster: str, name: str) -> SnapshotDeleteResult:
-        """Delete a snapshot on every node. Layers that other snapshots or the nodes need are kept."""
+        """Delete a snapshot on every node. Layers that other snapshots or the nodes need are kept.
+
+        Raises `Conflict` naming the forks that stand on it.
+        """
         name = resolved_name(await existing(self._runtime.store, cluster), name)
         gone: list[Snapshot | Unknown | None] = []
         files: dict[Path, int] = {}
@@ -217,6 +219,8 @@ class Snapshots:
             snapshot = (await self._runtime.looks.parts.with_others(before, observed)).snapshots.get(name)
             if snapshot is None and name not in before.snapshots:
                 raise snapshot_not_found(before, name)
+            _require_own(snapshot, name)
+            await require_no_forks(self._runtime.store, cluster, name)
             gone[:] = [snapshot]
             files.update(
                 await asyncio.to_thread(files_on_host, name, await self._runtime.looks.parts.held_snapshots(before))
@@ -263,17 +267,6 @@ class Snapshots:
 
         consent = partial(record_changes.agreed_by_snapshot_deletion, name=name)
         await self._change(record.cluster_name, edit, consent=consent)
-
-    async def _step_clocks(self, record: ClusterRecord, nodes: list[str]) -> None:
-        """Set the clocks of guests resumed from memory, unless the process that resumed them has done so."""
-
-        async def step(address: GuestAddress) -> None:
-            try:
-                await self._runtime.ssh.set_clock(address, timeout_s=_CLOCK_TIMEOUT_S)
-            except ClusterError as error:
-                log.warning("clock_not_stepped", cluster=record.cluster_name, node=address.node, cause=str(error))
-
-        await together(*map(step, await addresses(self._runtime, record, nodes)))
 
     async def _revertible(
         self, record: ClusterRecord, name: str, observed: ClusterDocument, restart_after: bool
@@ -344,6 +337,14 @@ def resolved_name(record: ClusterRecord, name: str) -> str:
             f"{resolved!r} is not a valid snapshot name",
             hint="use letters, digits, `.`, `_` and `-`, at most 100 of them",
         ) from None
+
+
+def _require_own(snapshot: Snapshot | Unknown | None, name: str) -> None:
+    if isinstance(snapshot, Snapshot) and snapshot.held is not None:
+        raise Conflict(
+            f"the cluster is a fork, and stands on snapshot {name!r} of another cluster",
+            hint="destroy the fork with its disks to give it up",
+        )
 
 
 def _snapshot_exists(cluster: str, name: str) -> SnapshotExists:

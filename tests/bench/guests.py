@@ -10,6 +10,7 @@ from tests.bench.figure import Figure, median_figure
 from tests.integration.bed import Bed, Session, temporary_bed
 
 CLUSTER = "bench"
+FORK = "bench-fork"
 NODES = ("n0", "n1", "n2")
 ROUNDS = 15
 
@@ -76,6 +77,7 @@ async def _snapshots(session: Session, start_s: float) -> list[Figure]:
     live = await session.snapshots.create(CLUSTER, "live")
     memory = await session.snapshots.create(CLUSTER, "memory", include_memory=True)
     reverts = [await _timed(lambda: session.snapshots.revert(CLUSTER, "memory")) for _ in range(3)]
+    forks = [await _forked(session) for _ in range(3)]
     return [
         Figure("pause for a disk snapshot of 3 running nodes", live.pause_s, limit=0.1),
         Figure("pause for a snapshot with memory", memory.pause_s),
@@ -87,7 +89,27 @@ async def _snapshots(session: Session, start_s: float) -> list[Figure]:
             limit_ratio=1 / 8,
             reference="cold start in this run",
         ),
+        median_figure(
+            "fork 3 nodes with memory until exec answers",
+            forks,
+            limit=4.0,
+            baseline=reverts,
+            limit_ratio=1.5,
+            reference="revert with memory",
+        ),
     ]
+
+
+async def _forked(session: Session) -> float:
+    """How long a fork of the running cluster takes to its first command; it is removed again."""
+
+    async def fork() -> None:
+        await session.forks.make(CLUSTER, FORK, snapshot="memory")
+        await session.nodes.run(FORK, "n0", "true")
+
+    took = await _timed(fork)
+    await session.clusters.destroy(FORK, remove_overlays=True)
+    return took
 
 
 async def _control_master(bed: Bed, session: Session) -> list[str]:

@@ -22,6 +22,7 @@ from reconciler.usecases.build_trees import Artifacts
 from reconciler.usecases.clusters import Clusters
 from reconciler.usecases.consoles import Consoles
 from reconciler.usecases.deployment import Deployment
+from reconciler.usecases.forks import Forks
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.kernel_logs import KernelLogs
 from reconciler.usecases.network_faults import Faults
@@ -182,6 +183,10 @@ class Session:
     @property
     def snapshots(self) -> Snapshots:
         return Snapshots(self.runtime, actor=ACTOR)
+
+    @property
+    def forks(self) -> Forks:
+        return Forks(self.runtime, actor=ACTOR)
 
     @property
     def faults(self) -> Faults:

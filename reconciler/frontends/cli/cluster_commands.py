@@ -94,7 +94,7 @@ def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.
     """
     how_to_end = CommandEnding(output=output)
     wanted = given_topology(topology, how_to_end)
-    return _present_plan(lambda use: use.clusters.plan(wanted, start=start), how_to_end)
+    return present_plan(lambda use: use.clusters.plan(wanted, start=start), how_to_end)
 
 
 @app.command()
@@ -126,7 +126,7 @@ def rollback(
     undone; `snapshot revert` takes disks back.
     """
     if dry_run:
-        return _present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), CommandEnding(output=output))
+        return present_plan(lambda use: use.clusters.plan_rollback(cluster, to=to), CommandEnding(output=output))
     approval = _approval(restart=allow_restart, data_loss=allow_data_loss, plan_hash=plan_hash)
     shown = _shown(approval, output)
 
@@ -280,7 +280,7 @@ def crash(
     )
 
 
-def _present_plan(think: "Work[Preview]", how_to_end: CommandEnding) -> "PlanView":
+def present_plan(think: "Work[Preview]", how_to_end: CommandEnding) -> "PlanView":
     """Print a plan, and exit with the code that says whether there are changes."""
 
     async def work(use: UseCases) -> "PlanView":

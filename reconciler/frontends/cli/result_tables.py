@@ -47,6 +47,7 @@ TABLES = {
     "list[BuildArtifact]": "artifact_tables:show_artifacts",
     "list[Change]": "tables:show_history",
     "list[ClusterEvent]": "event_lines:show_events",
+    "list[ClusterStatus]": "tables:show_statuses",
     "list[ClusterSummary]": "tables:show_clusters",
     "list[HostInfo]": "host_tables:show_hosts",
     "list[Job]": "node_tables:show_jobs",

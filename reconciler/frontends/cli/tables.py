@@ -59,12 +59,23 @@ def show_status(status: ClusterStatus) -> None:
         return
     network = "active" if status.network_active else "inactive"
     behind = "" if status.observed_generation >= status.generation else f" (observed {status.observed_generation})"
-    _line(f"cluster {status.cluster_name}, network {network}, generation {status.generation}{behind}")
+    origin = f", forked from {status.forked_from}" if status.forked_from else ""
+    _line(f"cluster {status.cluster_name}{origin}, network {network}, generation {status.generation}{behind}")
     _line()
     _show_nodes(status.nodes)
     if status.conditions:
         _line()
         _show_conditions(status.conditions)
+
+
+def show_statuses(statuses: Sequence[ClusterStatus]) -> None:
+    """Several clusters, one after the other."""
+    for number, status in enumerate(statuses):
+        if number:
+            _line()
+        show_status(status)
+    if not statuses:
+        _line("no clusters")
 
 
 def show_node(node: NodeStatus) -> None:
@@ -73,10 +84,15 @@ def show_node(node: NodeStatus) -> None:
 
 
 def show_clusters(clusters: Sequence[ClusterSummary]) -> None:
-    """All clusters, one line each."""
+    """All clusters, one line each; where any is a fork, also of what."""
+    forks = any(c.forked_from for c in clusters)
     print_columns(
-        ["CLUSTER", "NODES", "WANTED", "READY", "GENERATION"],
-        ([c.cluster_name, str(c.node_count), _wanted(c), _ready(c.conditions), str(c.generation)] for c in clusters),
+        ["CLUSTER", "NODES", "WANTED", "READY", "GENERATION", *(["FORKED FROM"] if forks else [])],
+        (
+            [c.cluster_name, str(c.node_count), _wanted(c), _ready(c.conditions), str(c.generation)]
+            + ([c.forked_from or "-"] if forks else [])
+            for c in clusters
+        ),
         STATE_STYLES,
         empty="no clusters; create one with `vmcluster apply TOPOLOGY`",
     )

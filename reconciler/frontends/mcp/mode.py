@@ -22,7 +22,7 @@ _TOOLS = {
     "cluster_start cluster_restart cluster_handle cluster_stop cluster_destroy cluster_rollback_plan cluster_rollback "
     "cluster_adopt cluster_wait node_crash",
     Toolset.EXEC: "cluster_handle node_exec node_exec_all job_start job_status job_output job_stop node_push node_pull",
-    Toolset.SNAPSHOT: "snapshot_create snapshot_list snapshot_tree snapshot_revert snapshot_delete",
+    Toolset.SNAPSHOT: "snapshot_create snapshot_list snapshot_tree snapshot_revert snapshot_delete cluster_fork",
     Toolset.ARTIFACT: "artifact_register artifact_list artifact_diff artifact_sync artifact_install artifact_uninstall "
     "artifact_remove",
     Toolset.FAULT: "node_crash net_partition net_impair net_heal net_heal_all net_fault_list fault_explain "

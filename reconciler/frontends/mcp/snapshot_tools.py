@@ -99,10 +99,40 @@ async def snapshot_delete(
     return await settle(call, lambda use: use.snapshots.delete(cluster_name, snapshot_name))
 
 
+async def cluster_fork(
+    call: Call,
+    cluster_name: ClusterName,
+    new_name: Annotated[str, Field(description="Name of the fork; with `count`, it gets -1, -2, …")],
+    snapshot_name: Annotated[
+        str | None, Field(description="Snapshot to continue from. Default: one with memory, taken now.")
+    ] = None,
+    count: Annotated[int, Field(ge=1, description="How many forks to make.")] = 1,
+    wait_for_ssh: WaitForSsh = True,
+    ssh_timeout_s: SshTimeout = 120,
+) -> ToolResult[list[ClusterStatus]]:
+    """Make clusters that continue from a snapshot of this one, beside it: to try several things from one state.
+
+    Nodes have the same names, addresses and running processes in each; forks hear neither each other nor this cluster.
+    A fork is a cluster like any other. The snapshot stays as long as a fork of it does.
+    """
+    return await settle(
+        call,
+        lambda use: use.forks.make(
+            cluster_name,
+            new_name,
+            snapshot=snapshot_name,
+            count=count,
+            wait=wait_for_ssh,
+            ssh_timeout_s=ssh_timeout_s,
+        ),
+    )
+
+
 TOOLS = (
     ToolDefinition(snapshot_create, "Take a snapshot", ADDS),
     ToolDefinition(snapshot_list, "List snapshots", LOOKS, (), "snapshots", measured=True),
     ToolDefinition(snapshot_tree, "Show the tree of snapshots", LOOKS, measured=True),
     ToolDefinition(snapshot_revert, "Revert to a snapshot", INTERRUPTS),
+    ToolDefinition(cluster_fork, "Fork a cluster", ADDS),
     ToolDefinition(snapshot_delete, "Delete a snapshot", TAKES_AWAY),
 )

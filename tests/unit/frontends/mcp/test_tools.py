@@ -102,7 +102,15 @@ FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
 HARMLESS = (
     READ_ONLY
     | FAULTS
-    | {"cluster_define", "cluster_start", "snapshot_create", "dmesg_mark", "artifact_register", "artifact_sync"}
+    | {
+        "cluster_define",
+        "cluster_start",
+        "cluster_fork",
+        "snapshot_create",
+        "dmesg_mark",
+        "artifact_register",
+        "artifact_sync",
+    }
 )
 REPEATABLE = HARMLESS | {
     "cluster_adopt",
