@@ -100,11 +100,11 @@ class Wire:
 
 @dataclass(slots=True)
 class _Work:
-    """An action under way on a machine."""
+    """An action that a controller has begun on a machine; `process` is None once it is done."""
 
     action: Action
     undoing: bool
-    process: int
+    process: BaseProcess | None
 
 
 class StormyHost:
@@ -177,7 +177,7 @@ class StormyHost:
                     await self._storm.boundary(self)
                 if not process.is_alive():
                     return
-                answer = await self._answered(process.pid or 0, verb, arguments, named)
+                answer = await self._answered(process, verb, arguments, named)
                 if verb in {"begin", "step"}:
                     await self._storm.boundary(self)
                 await send(writer, answer)
@@ -186,7 +186,9 @@ class StormyHost:
         finally:
             writer.close()
 
-    async def _answered(self, process: int, verb: str, arguments: Sequence[Any], named: dict[str, Any]) -> object:
+    async def _answered(
+        self, process: BaseProcess, verb: str, arguments: Sequence[Any], named: dict[str, Any]
+    ) -> object:
         try:
             if verb == "begin":
                 self._require_alone(process)
@@ -198,7 +200,7 @@ class StormyHost:
             if verb == "begin":
                 self._works[answer] = _Work(arguments[0], named["undoing"], process)
             if answer == DONE:
-                self._works[arguments[0]].process = 0
+                self._works[arguments[0]].process = None
             self.machine.guests_write()
         except ClusterError as error:
             return error.message, None
@@ -207,9 +209,10 @@ class StormyHost:
             return str(error), None
         return None, answer
 
-    def _require_alone(self, process: int) -> None:
-        others = {of.process for of in self._works.values()} - {0, process}
-        assert not [other for other in others if Path(f"/proc/{other}").exists()], "two controllers act on it"
+    def _require_alone(self, process: BaseProcess) -> None:
+        """No other controller lives; one is known by its process, as numbers of processes are given out again."""
+        others = {of.process for of in self._works.values()} - {None, process}
+        assert not [other for other in others if other is not None and other.is_alive()], "two controllers act on it"
 
     async def _require_right(self, action: Action, *, undoing: bool) -> None:
         """Nobody acts while its lease is over, but to let nodes run on and faults end."""
