@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
-from reconciler.files.atomic import write_whole
+from reconciler.files.atomic import reporting_os_errors, write_whole
 from reconciler.guest.address import GuestAddress
 
 _DEFAULT_PORT = 22
@@ -57,8 +57,12 @@ def render_known_hosts(addresses: Iterable[GuestAddress]) -> str:
 
 
 def write_known_hosts(path: Path, addresses: Iterable[GuestAddress]) -> None:
-    """Write the known_hosts file for these nodes, whole or not at all; creates its directory if necessary."""
-    write_whole(path, render_known_hosts(addresses).encode())
+    """Write the known_hosts file for these nodes, whole or not at all, unless it is there already."""
+    rendered = render_known_hosts(addresses).encode()
+    with reporting_os_errors(path):
+        is_current = path.is_file() and path.read_bytes() == rendered
+    if not is_current:
+        write_whole(path, rendered)
 
 
 def _as_value(path: Path) -> str:

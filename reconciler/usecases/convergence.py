@@ -13,6 +13,7 @@ from reconciler.progress import Progress
 from reconciler.records.node_addresses import addresses
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
+from reconciler.usecases.login import refresh_known_hosts
 
 log = structlog.get_logger(__name__)
 
@@ -22,10 +23,14 @@ _CLOCK_TIMEOUT_S = 30.0
 async def wait_for_ssh(
     runtime: Runtime, record: ClusterRecord, nodes: list[str], timeout_s: float, progress: Progress
 ) -> None:
-    """Wait for a login to each of `nodes`; an error carries the status of the cluster."""
+    """Wait for a login to each of `nodes`, to which the system's `ssh` has the keys then.
+
+    An error carries the status of the cluster.
+    """
     inspection = Inspection(runtime)
     try:
         await inspection.wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
+        await refresh_known_hosts(runtime, record)
     except ClusterError as error:
         error.partial = await inspection.status(record.cluster_name)
         raise

@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from reconciler.errors import ClusterError
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.openssh import render_ssh_command, write_known_hosts
 from reconciler.model.record import ClusterRecord
@@ -44,6 +46,15 @@ async def login_command(
     await Inspection(runtime).require_running(record, [node])
     program, *rest = (await login_commands(runtime, cluster))[node]
     return [require_program(program), *(["-t"] if terminal else []), *rest, *remote_command]
+
+
+async def refresh_known_hosts(runtime: Runtime, record: ClusterRecord) -> None:
+    """Keep a cluster's known_hosts file current, for those who log in with a configuration that names it.
+
+    Does nothing where that cannot be done: each command that needs the file writes it, and reports why not.
+    """
+    with suppress(ClusterError):
+        await known_hosts_of_nodes(runtime, record)
 
 
 def known_hosts_path(state_dir: Path, cluster: str) -> Path:

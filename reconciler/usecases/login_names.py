@@ -16,7 +16,7 @@ from reconciler.records.stored_records import existing, readable_records
 from reconciler.runtime import Runtime
 from reconciler.usecases.login import known_hosts_of_nodes
 
-_HEAD = "# Made by `vmcluster ssh-config`; make it again after nodes were added, removed or created on new disks.\n"
+_HEAD = "# Made by `vmcluster ssh-config`; make it again after nodes were added or removed.\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from reconciler.host.cloud_init.seed_driver import read_host_key, write_seed
 from reconciler.model.record import ClusterRecord
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
-from reconciler.usecases.login import known_hosts_path, login_command, login_commands
+from reconciler.usecases.login import known_hosts_path, login_command, login_commands, refresh_known_hosts
 from tests.unit.store.samples import sample_record
 
 ABSENT_LIBVIRT = "qemu+unix:///system?socket=/nonexistent/libvirt-sock"
@@ -50,3 +50,18 @@ async def test_a_login_needs_a_cluster_a_node_a_host_key_and_a_libvirt_that_says
             await login_command(runtime, "lab", "alpha")
         with pytest.raises(SshError, match="host key is missing"):
             await login_commands(runtime, "lab")
+
+
+async def test_a_configuration_that_names_the_known_hosts_file_stays_right_when_host_keys_change(
+    tmp_path: Path,
+) -> None:
+    async with Runtime(Settings(state_dir=tmp_path / "state", libvirt_uri=ABSENT_LIBVIRT)) as runtime:
+        await refresh_known_hosts(runtime, sample_record())
+        known_hosts = known_hosts_path(runtime.settings.state_dir, "lab")
+        assert not known_hosts.exists(), "a node without a host key cannot be logged in to"
+        await refresh_known_hosts(runtime, with_host_keys(sample_record(), tmp_path / "a"))
+        before, inode = known_hosts.read_text(), known_hosts.stat().st_ino
+        await refresh_known_hosts(runtime, with_host_keys(sample_record(), tmp_path / "a"))
+        assert known_hosts.stat().st_ino == inode
+        await refresh_known_hosts(runtime, with_host_keys(sample_record(), tmp_path / "b"))
+        assert known_hosts.read_text() != before
