@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
@@ -38,6 +40,14 @@ _CANDIDATES = 5
 """How many trees on a node are considered as a basis: the manifest of each has to be read."""
 
 
+class DeliveryProgress(Protocol):
+    """Told of each node how far it is, and how it ended."""
+
+    def advanced(self, what: str, how_far: str) -> None: ...
+
+    def finished(self, what: str, result: str) -> None: ...
+
+
 class Delivery:
     """Sends one artifact to nodes; use it once, as a context manager that deletes its temporary files."""
 
@@ -50,7 +60,7 @@ class Delivery:
         base: str,
         known_hosts_path: Path,
         timeout_s: float,
-        report: Callable[[str], None],
+        progress: DeliveryProgress,
     ) -> None:
         self._library = library
         self._ssh = ssh
@@ -58,7 +68,7 @@ class Delivery:
         self._base = base
         self._known_hosts_path = known_hosts_path
         self._timeout_s = timeout_s
-        self._report = report
+        self._progress = progress
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._making = asyncio.Lock()
         self._view: Path | None = None
@@ -109,7 +119,7 @@ class Delivery:
             self._known_hosts_path,
             basis=basis,
             timeout_s=self._timeout_s,
-            report=self._report,
+            report=partial(self._progress.advanced, address.node),
         )
         if done.exit_code == 0:
             await mark_complete(self._ssh, place)
@@ -143,13 +153,15 @@ class Delivery:
     def _tell(self, outcome: NodeSync) -> None:
         code = outcome.error.code.value if outcome.error else None
         log.info("artifact_sync", artifact=self._artifact_id, code=code, **outcome.model_dump(exclude={"error"}))
-        if outcome.error:
-            self._report(f"{outcome.node_name}: {outcome.error.message}")
-        elif outcome.skipped:
-            self._report(f"{outcome.node_name}: already complete")
-        else:
-            sent_kib = outcome.bytes_transferred / 1024
-            self._report(f"{outcome.node_name}: complete, {sent_kib:.0f} KiB sent in {outcome.duration_s:.1f} s")
+        self._progress.finished(outcome.node_name, _result_of(outcome))
+
+
+def _result_of(outcome: NodeSync) -> str:
+    if outcome.error:
+        return outcome.error.message
+    if outcome.skipped:
+        return "already complete"
+    return f"complete, {outcome.bytes_transferred / 1024:.0f} KiB sent in {outcome.duration_s:.1f} s"
 
 
 def _of_node(error: ClusterError, node: str) -> ToolError:

@@ -79,14 +79,14 @@ async def send_tree(
     """
     options = [*_OPTIONS, *([f"--copy-dest={place.base}/{basis}"] if basis else [])]
     argv = render_rsync_upload(place.address, known_hosts_path, view, place.tree, options)
-    node, last = place.address.node, 0
+    last = 0
 
     def listen(chunk: bytes) -> None:
         nonlocal last
         percent = parse_percent(chunk)
         if percent is not None and percent >= last + _REPORT_PERCENT:
             last = percent
-            report(f"{node}: {percent} % sent")
+            report(f"{percent} % sent")
 
     return await run(
         argv,

@@ -71,7 +71,7 @@ class Deployment:
             base=base,
             known_hosts_path=known_hosts_path(self._runtime.settings.state_dir, f"{cluster}.sync"),
             timeout_s=timeout_s,
-            report=self._progress.report,
+            progress=self._progress,
         )
         up, down = await self._apart(record, targets)
         per_node = {**down_nodes(cluster, down), **await delivery.to_nodes(up, force=force)}
@@ -206,7 +206,7 @@ async def _on_each(
                 node_name=node, exit_code=None, installed_module_paths=(), depmod_output="", error=told
             )
         del left[node]
-        progress.report(f"{node}: {outcome.error.message if outcome.error else 'done'}")
+        progress.finished(node, outcome.error.message if outcome.error else "done")
         return outcome
 
     progress.report(f"{', '.join(work)}: {what}")

@@ -31,7 +31,7 @@ from reconciler.model.results import (
     SnapshotNodeDeletion,
 )
 from reconciler.model.snapshot import Manifest, SnapshotPower
-from reconciler.progress import Progress, no_progress
+from reconciler.progress import Progress, no_progress, said_meanwhile
 from reconciler.records import record_changes
 from reconciler.records.fault_changes import without_faults
 from reconciler.records.stored_records import change_record, existing, recorded
@@ -98,7 +98,8 @@ class Snapshots:
         record = await self._change(cluster, edit)
         try:
             # Nodes with `user_data` were asked since the look above, which may take seconds: the round looks itself.
-            await self._runtime.controller.converge(record, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event)
+            async with said_meanwhile(lambda: f"taking snapshot {name}", self._progress):
+                await self._runtime.controller.converge(record, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event)
         except asyncio.CancelledError:
             await self._withdraw_unless_taken(record, name)
             raise
@@ -189,9 +190,10 @@ class Snapshots:
             return PlannedChange(asked[0], await self._runtime.looks.compare(asked[0], observed))
 
         try:
-            done = await self._runtime.controller.carry_out(
-                cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event
-            )
+            async with said_meanwhile(lambda: f"reverting to {name}", self._progress):
+                done = await self._runtime.controller.carry_out(
+                    cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event
+                )
         except ClusterError as error:
             if asked and await self._is_wanted(asked[0]):
                 error.hint = "; ".join(filter(None, (error.hint, _STILL_REQUESTED)))

@@ -20,6 +20,7 @@ from reconciler.files.roots import opened
 from reconciler.guest.pool import SshPool
 from reconciler.model.choices import BuildType
 from reconciler.model.results import BuildArtifact, NodeSync
+from reconciler.progress import no_progress
 from tests.bench.figure import Figure, median_figure
 from tests.sshd import Sshd, running_sshd
 
@@ -157,7 +158,7 @@ async def _sync(library: Library, ssh: SshPool, sshd: Sshd, artifact: BuildArtif
         base=str(place / "node"),
         known_hosts_path=place / "known_hosts",
         timeout_s=600,
-        report=lambda _words: None,
+        progress=no_progress,
     )
     (outcome,) = (await delivery.to_nodes([sshd.address], force=False)).values()
     assert outcome.error is None, outcome.error

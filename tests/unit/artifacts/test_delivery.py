@@ -17,6 +17,7 @@ from reconciler.guest.keys import generate_host_key
 from reconciler.guest.pool import SshPool
 from reconciler.guest.rsync import parse_bytes_sent, parse_percent
 from reconciler.model.results import NodeSync
+from reconciler.progress import no_progress
 from tests.sshd import Sshd, own_sshd, pool, sshd
 
 from .samples import kept, library, registered
@@ -60,7 +61,7 @@ class Node:
             base=str(self.base),
             known_hosts_path=self._known_hosts,
             timeout_s=timeout_s,
-            report=lambda _words: None,
+            progress=no_progress,
         )
         (outcome,) = (await delivery.to_nodes([self.address], force=force)).values()
         return outcome
