@@ -55,7 +55,7 @@ Id = Annotated[
 ]
 
 
-@artifact.command()
+@artifact.command(examples=("artifact register ~/linux --label branch=main",))
 @prints
 def register(
     tree: Annotated[Path, typer.Argument(metavar="TREE", help="Directory of the build tree.")],
@@ -82,14 +82,14 @@ def register(
     )
 
 
-@artifact.command("list")
+@artifact.command("list", examples=("artifact list",))
 @prints
 def list_artifacts(output: Output = OutputFormat.TABLE) -> "list[BuildArtifact]":
     """List the registered artifacts."""
     return present(lambda use: use.artifacts.listing(), CommandEnding(output=output))
 
 
-@artifact.command()
+@artifact.command(examples=("artifact show 4f6d21",))
 @prints
 def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact":
     """Show an artifact: modules, programs, kernel and commit.
@@ -99,7 +99,7 @@ def show(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "BuildArtifact
     return present(lambda use: use.artifacts.show(artifact_id), CommandEnding(output=output))
 
 
-@artifact.command()
+@artifact.command(examples=("artifact diff 4f6d21 9a0c77",))
 @prints
 def diff(
     a: Annotated[
@@ -119,7 +119,7 @@ def diff(
     return present(lambda use: use.artifacts.diff(a, b), CommandEnding(output=output))
 
 
-@artifact.command()
+@artifact.command(examples=("artifact sync lab 4f6d21",))
 @prints
 def sync(
     cluster: Cluster,
@@ -145,7 +145,7 @@ def sync(
     )
 
 
-@artifact.command()
+@artifact.command(examples=("artifact install lab 4f6d21 --nodes n0",))
 @prints
 def install(
     cluster: Cluster,
@@ -168,7 +168,7 @@ def install(
     )
 
 
-@artifact.command()
+@artifact.command(examples=("artifact uninstall lab",))
 @prints
 def uninstall(
     cluster: Cluster,
@@ -187,7 +187,7 @@ def uninstall(
     )
 
 
-@artifact.command()
+@artifact.command(examples=("artifact remove 4f6d21",))
 @prints
 def remove(artifact_id: Id, output: Output = OutputFormat.TABLE) -> "ArtifactRemoval":
     """Remove an artifact from this host and free its space. Nodes keep their copies."""

@@ -55,7 +55,7 @@ PlanHash = Annotated[
 ]
 
 
-@app.command()
+@app.command(examples=("apply ./lab.yaml", "apply lab --allow-restart"))
 @prints
 def apply(
     topology: Topology,
@@ -85,7 +85,7 @@ def apply(
     return status
 
 
-@app.command()
+@app.command(examples=("plan ./lab.yaml",))
 @prints
 def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.TABLE) -> "PlanView":
     """Print what applying a topology file would do, and why.
@@ -97,7 +97,7 @@ def plan(topology: Topology, start: Start = True, output: Output = OutputFormat.
     return present_plan(lambda use: use.clusters.plan(wanted, start=start), how_to_end)
 
 
-@app.command()
+@app.command(examples=("rollback lab --dry-run", "rollback lab --to 3"))
 @prints
 def rollback(
     cluster: Cluster,
@@ -139,7 +139,7 @@ def rollback(
     )
 
 
-@app.command()
+@app.command(examples=("adopt lab ./lab.yaml",))
 @prints
 def adopt(
     cluster: Cluster,
@@ -166,7 +166,7 @@ def adopt(
     return present(lambda use: use.clusters.adopt(cluster, wanted, approval=approval), how_to_end, partial=True)
 
 
-@app.command()
+@app.command(examples=("start lab", "start lab n0 n1"))
 @prints
 def start(
     cluster: Cluster,
@@ -187,7 +187,7 @@ def start(
     )
 
 
-@app.command()
+@app.command(examples=("restart lab n0 --mode destroy",))
 @prints
 def restart(
     cluster: Cluster,
@@ -206,7 +206,7 @@ def restart(
     )
 
 
-@app.command()
+@app.command(examples=("stop lab", "stop lab n0 --mode destroy"))
 @prints
 def stop(
     cluster: Cluster,
@@ -226,7 +226,7 @@ def stop(
     )
 
 
-@app.command()
+@app.command(examples=("destroy lab", "destroy lab --remove-overlays --yes"))
 @prints
 def destroy(
     cluster: Cluster,
@@ -262,7 +262,7 @@ def destroy(
     return present(work, how_to_end)
 
 
-@app.command()
+@app.command(examples=("crash lab n0",))
 @prints
 def crash(
     cluster: Cluster,

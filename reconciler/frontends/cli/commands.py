@@ -1,13 +1,11 @@
 """How commands are declared, so that their usage looks the same under every version of Typer."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
-
-from reconciler.frontends.cli.examples import examples_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,10 +28,10 @@ class PlainCommand(TyperCommand):
                     formatter.write_dl(lines)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Examples of the command."""
-        if lines := examples_of(ctx.command_path):
+        """Examples of the command, each on a line of its own."""
+        if self.epilog:
             with formatter.section("Examples"):
-                for line in lines:
+                for line in self.epilog.splitlines():
                     formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
@@ -52,7 +50,13 @@ class Commands(typer.Typer):
     """A group of commands, each a `PlainCommand` by default."""
 
     def command(
-        self, name: str | None = None, *, cls: type[TyperCommand] | None = PlainCommand, **options: Any
+        self,
+        name: str | None = None,
+        *,
+        cls: type[TyperCommand] | None = PlainCommand,
+        examples: Sequence[str] = (),
+        **options: Any,
     ) -> Callable[[F], F]:
-        """Like `Typer.command`."""
-        return super().command(name, cls=cls, **options)
+        """Like `Typer.command`; `examples` are command lines without the program's name, with which the help ends."""
+        epilog = "\n".join(f"vmcluster {line}" for line in examples)
+        return super().command(name, cls=cls, epilog=epilog or None, **options)

@@ -23,7 +23,7 @@ _SYMBOLS = {"ok": "✓", "warning": "!", "failed": "✗"}
 _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 
 
-@app.command()
+@app.command(examples=("doctor --fix",))
 @prints
 def doctor(
     fix: Annotated[

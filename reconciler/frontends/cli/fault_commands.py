@@ -58,7 +58,9 @@ Duration = Annotated[
 While = Annotated[str | None, typer.Option("--while", metavar="COMMAND...", help=HELD_COMMAND_HELP)]
 
 
-@fault.command(cls=HoldingCommand)
+@fault.command(
+    cls=HoldingCommand, examples=("fault partition lab n0 n1,n2", "fault partition lab --shape halves --duration 60")
+)
 @prints
 def partition(
     cluster: Cluster,
@@ -124,7 +126,7 @@ def partition(
     )
 
 
-@fault.command(cls=HoldingCommand)
+@fault.command(cls=HoldingCommand, examples=("fault impair lab n0 n1 --delay 100 --loss 1",))
 @prints
 def impair(
     cluster: Cluster,
@@ -194,7 +196,7 @@ def impair(
     return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED))
 
 
-@fault.command()
+@fault.command(examples=("fault heal lab partition-1", "fault heal lab --all"))
 @prints
 def heal(
     cluster: Cluster,
@@ -212,14 +214,14 @@ def heal(
     )
 
 
-@fault.command("list")
+@fault.command("list", examples=("fault list lab",))
 @prints
 def list_faults(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[NetFaultInfo]":
     """List the desired faults, and whether they are applied."""
     return present(lambda use: use.faults.listing(cluster), CommandEnding(output=output))
 
 
-@fault.command()
+@fault.command(examples=("fault explain lab n0 n1",))
 @prints
 def explain(
     cluster: Cluster,
@@ -231,7 +233,7 @@ def explain(
     return present(lambda use: use.faults.explain(cluster, sender, receiver), CommandEnding(output=output))
 
 
-@fault.command()
+@fault.command(examples=("fault verify lab",))
 @prints
 def verify(
     cluster: Cluster,

@@ -30,7 +30,7 @@ Timeout = Annotated[
 ]
 
 
-@app.command()
+@app.command(examples=("push lab ./module.ko /root/module.ko --nodes n0,n1",))
 @prints
 def push(
     cluster: Cluster,
@@ -53,7 +53,7 @@ def push(
     )
 
 
-@app.command()
+@app.command(examples=("pull lab n0 /var/log ./n0-log",))
 @prints
 def pull(
     cluster: Cluster,
@@ -82,7 +82,7 @@ Tail = Annotated[
 Follow = Annotated[bool, typer.Option("--follow", "-f", help="Keep printing new lines until interrupted.")]
 
 
-@app.command()
+@app.command(examples=("console lab n0 --follow", "console lab n0 --attach"))
 @prints
 def console(
     ctx: typer.Context,
@@ -114,7 +114,7 @@ def console(
     return _show_log(cluster, node, tail=tail, since=since, follow=follow, output=output)
 
 
-@app.command()
+@app.command(examples=("logs lab n0 --tail 50",))
 @prints
 def logs(
     cluster: Cluster,

@@ -25,35 +25,35 @@ Host = Annotated[
 ]
 
 
-@host.command("list")
+@host.command("list", examples=("host list",))
 @prints
 def list_hosts(output: Output = OutputFormat.TABLE) -> "list[HostInfo]":
     """List the hosts, with what they have and what is placed on them."""
     return present(lambda use: use.hosts.listing(), CommandEnding(output=output))
 
 
-@host.command()
+@host.command(examples=("host show host-b",))
 @prints
 def show(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
     """Show a host: its resources, features, images and nodes."""
     return present(lambda use: use.hosts.show(name), CommandEnding(output=output))
 
 
-@host.command()
+@host.command(examples=("host cordon host-b",))
 @prints
 def cordon(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
     """Place no new nodes on a host. Those on it stay."""
     return present(lambda use: use.hosts.cordon(name), CommandEnding(output=output))
 
 
-@host.command()
+@host.command(examples=("host uncordon host-b",))
 @prints
 def uncordon(name: Host, output: Output = OutputFormat.TABLE) -> "HostInfo":
     """Let new nodes be placed on a host again."""
     return present(lambda use: use.hosts.cordon(name, cordoned=False), CommandEnding(output=output))
 
 
-@host.command()
+@host.command(examples=("host drain host-b",))
 @prints
 def drain(
     name: Host,
@@ -69,7 +69,7 @@ def drain(
     return present(lambda use: use.hosts.drain(name, timeout_s=timeout), CommandEnding(output=output))
 
 
-@host.command()
+@host.command(examples=("host forget host-b",))
 @prints
 def forget(
     name: Host,

@@ -55,7 +55,7 @@ def name_of_a_file(path: str | None) -> str | None:
     return valid_text(path)
 
 
-@image.command()
+@image.command(examples=("image build",))
 @prints
 def build(
     path: Annotated[
@@ -97,7 +97,7 @@ def build(
     return present(work, how_to_end)
 
 
-@image.command()
+@image.command(examples=("image pull debian-12",))
 @prints
 def pull(
     source: PublishedImage,
@@ -161,7 +161,7 @@ def pull(
     )
 
 
-@image.command("list")
+@image.command("list", examples=("image list",))
 @prints
 def list_images(output: Output = OutputFormat.TABLE) -> "list[NamedImage]":
     """List the images that topologies know by name."""
@@ -174,7 +174,7 @@ def list_images(output: Output = OutputFormat.TABLE) -> "list[NamedImage]":
     return present(work, CommandEnding(output=output))
 
 
-@image.command()
+@image.command(examples=("image info debian-12",))
 @prints
 def info(name: ImageName, output: Output = OutputFormat.TABLE) -> "ImageDetails":
     """Show an image: format, size, digest, origin, and what stands on it."""
@@ -187,7 +187,7 @@ def info(name: ImageName, output: Output = OutputFormat.TABLE) -> "ImageDetails"
     return present(work, CommandEnding(output=output))
 
 
-@image.command()
+@image.command(examples=("image rm debian-12",))
 @prints
 def rm(names: ImageNames, output: Output = OutputFormat.TABLE) -> "RemovedImages":
     """Remove images, unless disks of machines or templates stand on them."""

@@ -24,7 +24,7 @@ app = Commands()
 _STANDARD_OUTPUT = Path("-")
 
 
-@app.command()
+@app.command(examples=("init lab.yaml --nodes 5 --memory 1024",))
 def init(
     file: Annotated[
         Path | None,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = Commands()
 
 
-@app.command()
+@app.command(examples=("status lab", "status lab -o json"))
 @prints
 def status(cluster: AnyCluster = None, output: Output = OutputFormat.TABLE) -> "ClusterStatus | list[ClusterSummary]":
     """Show the state of a cluster's nodes and what is wrong."""
@@ -31,7 +31,7 @@ def status(cluster: AnyCluster = None, output: Output = OutputFormat.TABLE) -> "
     return present(lambda use: use.inspection.status(cluster), CommandEnding(output=output), partial=True)
 
 
-@app.command("list")
+@app.command("list", examples=("list",))
 @prints
 def list_clusters(output: Output = OutputFormat.TABLE) -> "list[ClusterSummary]":
     """List all clusters, without contacting any node."""
@@ -42,7 +42,7 @@ def _present_list(output: OutputFormat) -> "list[ClusterSummary]":
     return present(lambda use: use.inspection.clusters(), CommandEnding(output=output))
 
 
-@app.command()
+@app.command(examples=("handle lab -o json",))
 @prints
 def handle(
     cluster: Cluster,
@@ -64,7 +64,7 @@ def handle(
     return found
 
 
-@app.command()
+@app.command(examples=("history lab",))
 @prints
 def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Change]":
     """List what changed in a cluster, when, and who asked for it."""
@@ -77,7 +77,7 @@ def history(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[Chan
     return present(work, CommandEnding(output=output))
 
 
-@app.command()
+@app.command(examples=("validate ./lab.yaml",))
 @prints
 def validate(
     topology: Topology,
@@ -104,7 +104,7 @@ def validate(
     return exit_with(found, 0 if found.valid else FAILURE)
 
 
-@app.command()
+@app.command(examples=("version",))
 @prints
 def version(output: Output = OutputFormat.TABLE) -> "Version":
     """Print the version."""

@@ -20,7 +20,10 @@ app.add_typer(job, name="job")
 JobId = Annotated[str, typer.Argument(help="ID of a job, from `job status`.", callback=valid_text)]
 
 
-@job.command(context_settings={"ignore_unknown_options": True})
+@job.command(
+    context_settings={"ignore_unknown_options": True},
+    examples=("job start lab n0 -- fio --name=load --rw=randwrite --size=1G",),
+)
 @prints
 def start(
     cluster: Cluster,
@@ -37,14 +40,14 @@ def start(
     return present(lambda use: use.jobs.start(cluster, node, command, env=variables), CommandEnding(output=output))
 
 
-@job.command()
+@job.command(examples=("job status lab",))
 @prints
 def status(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> "list[Job]":
     """List the jobs of running nodes, oldest first."""
     return present(lambda use: use.jobs.status(cluster, nodes), CommandEnding(output=output), partial=True)
 
 
-@job.command("output")
+@job.command("output", examples=("job output lab n0.1f2e3d",))
 @prints
 def show_output(
     cluster: Cluster,
@@ -56,7 +59,7 @@ def show_output(
     return present(lambda use: use.jobs.output(cluster, job_id, offset=from_byte), CommandEnding(output=output))
 
 
-@job.command()
+@job.command(examples=("job stop lab n0.1f2e3d",))
 @prints
 def stop(
     cluster: Cluster,

@@ -45,7 +45,7 @@ SinceMarker = Annotated[
 ]
 
 
-@dmesg.command()
+@dmesg.command(examples=("dmesg mark lab",))
 @prints
 def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TABLE) -> "dict[str, str]":
     """Write the same marker into every node's kernel log, and print it."""
@@ -57,7 +57,7 @@ def mark(cluster: Cluster, nodes: Nodes = None, output: Output = OutputFormat.TA
     )
 
 
-@dmesg.command()
+@dmesg.command(examples=("dmesg collect lab --level warn+",))
 @prints
 def collect(
     cluster: Cluster,
@@ -90,7 +90,7 @@ def collect(
     )
 
 
-@dmesg.command()
+@dmesg.command(examples=("dmesg follow lab --nodes n0,n1",))
 def follow(cluster: Cluster, nodes: Nodes = None) -> None:
     """Follow the nodes' kernel logs, even while nodes crash."""
     from reconciler.frontends.cli.log_tables import show_followed

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = Commands()
 
 
-@app.command()
+@app.command(examples=("top lab", "top --once -o json"))
 @prints
 def top(
     cluster: AnyCluster = None,

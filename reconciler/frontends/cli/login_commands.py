@@ -29,7 +29,7 @@ class InventoryFormat(StrEnum):
     JSON = "json"
 
 
-@app.command("ssh-config")
+@app.command("ssh-config", examples=("ssh-config --write", "ssh-config lab >lab.conf"))
 def ssh_config(
     clusters: AnyClusters = None,
     write: Annotated[
@@ -85,7 +85,7 @@ def _print(clusters: list[str]) -> "NamedLogins":
     return logins
 
 
-@app.command()
+@app.command(examples=("inventory lab >hosts.yaml",))
 def inventory(
     clusters: AnyClusters = None,
     output: Annotated[

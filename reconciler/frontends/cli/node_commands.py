@@ -44,7 +44,11 @@ class Target:
     nodes: tuple[str, ...] | None
 
 
-@app.command("exec", cls=RemoteCommand)
+@app.command(
+    "exec",
+    cls=RemoteCommand,
+    examples=("exec lab n0 -- uname -r", "exec lab --all -- 'dmesg | tail -n 3'", "exec lab n0 -i -- sh <script.sh"),
+)
 @prints
 def execute(
     cluster: Cluster,
@@ -94,7 +98,7 @@ def execute(
     return _run_on_many(cluster, target.nodes, command, variables, how_to_end, stdin=given, timeout_s=timeout)
 
 
-@app.command(cls=RemoteCommand)
+@app.command(cls=RemoteCommand, examples=("ssh lab n0", "ssh lab n0 -- journalctl -b"))
 def ssh(
     cluster: Cluster,
     node: Node,

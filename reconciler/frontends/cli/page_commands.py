@@ -48,7 +48,7 @@ AllowActions = Annotated[
 ]
 
 
-@app.command()
+@app.command(examples=("ui lab",))
 def ui(
     cluster: AnyCluster = None,
     http: HttpAddress = None,

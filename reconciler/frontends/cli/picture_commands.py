@@ -31,7 +31,7 @@ class GraphFormat(StrEnum):
     DOT = "dot"
 
 
-@app.command()
+@app.command(examples=("graph lab", "graph lab -o svg >lab.svg"))
 def graph(
     cluster: Cluster,
     output: Annotated[
@@ -50,7 +50,7 @@ def graph(
         sys.stdout.write(_rendered(drawn, output))
 
 
-@app.command()
+@app.command(examples=("screenshot lab n0 -o n0.png",))
 def screenshot(
     cluster: Cluster,
     node: Node,

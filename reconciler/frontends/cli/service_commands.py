@@ -56,7 +56,7 @@ MetricsPort = Annotated[
 ]
 
 
-@app.command()
+@app.command(examples=("watch", "watch lab --metrics-port 9177"))
 def watch(
     clusters: Annotated[
         list[str] | None,
@@ -138,7 +138,7 @@ def _collect_rarely() -> None:
     gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION)
 
 
-@app.command()
+@app.command(examples=("events lab --follow",))
 @prints
 def events(
     cluster: AnyCluster = None,
@@ -170,7 +170,7 @@ def events(
     return present(work, CommandEnding(output=output))
 
 
-@app.command("wait")
+@app.command("wait", examples=("wait lab --for Ready --timeout 300",))
 @prints
 def wait_for(
     cluster: Cluster,

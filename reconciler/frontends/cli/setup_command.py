@@ -30,7 +30,7 @@ _SYMBOLS = {"warning": "!", "failed": "✗"}
 _AGAIN = CommandEnding(when_interrupted="run it again to continue")
 
 
-@app.command()
+@app.command(examples=("setup --image debian-12", "setup --clients-only --yes", "setup --undo"))
 def setup(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do all of it without asking.")] = False,
     undo: Annotated[

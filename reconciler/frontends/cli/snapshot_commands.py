@@ -40,7 +40,7 @@ Name = Annotated[
 ]
 
 
-@snapshot.command()
+@snapshot.command(examples=("snapshot create lab clean --memory",))
 @prints
 def create(
     cluster: Cluster,
@@ -64,21 +64,21 @@ def create(
     )
 
 
-@snapshot.command("list")
+@snapshot.command("list", examples=("snapshot list lab",))
 @prints
 def list_snapshots(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "list[SnapshotInfo]":
     """List the snapshots of a cluster, oldest first."""
     return present(lambda use: use.snapshots.listing(cluster), CommandEnding(output=output))
 
 
-@snapshot.command()
+@snapshot.command(examples=("snapshot show lab clean",))
 @prints
 def show(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotInfo":
     """Show the files of a snapshot and their size."""
     return present(lambda use: use.snapshots.info(cluster, name), CommandEnding(output=output))
 
 
-@snapshot.command()
+@snapshot.command(examples=("snapshot revert lab clean",))
 @prints
 def revert(
     cluster: Cluster,
@@ -122,7 +122,7 @@ def revert(
     return status
 
 
-@snapshot.command()
+@snapshot.command(examples=("snapshot delete lab clean",))
 @prints
 def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) -> "SnapshotDeleteResult":
     """Delete a snapshot. Nodes and other snapshots are not affected."""
@@ -132,14 +132,14 @@ def delete(cluster: Cluster, name: Name, output: Output = OutputFormat.TABLE) ->
     )
 
 
-@snapshot.command()
+@snapshot.command(examples=("snapshot tree lab",))
 @prints
 def tree(cluster: Cluster, output: Output = OutputFormat.TABLE) -> "SnapshotTree":
     """Show which snapshot is based on which, and where each node is now."""
     return present(lambda use: use.upkeep.tree(cluster), CommandEnding(output=output))
 
 
-@snapshot.command()
+@snapshot.command(examples=("snapshot verify lab clean",))
 @prints
 def verify(
     cluster: Cluster,
@@ -162,7 +162,7 @@ def verify(
     return exit_with(verification, 0 if verification.sound else FAILURE)
 
 
-@snapshot.command()
+@snapshot.command(examples=("snapshot gc lab --dry-run",))
 @prints
 def gc(
     cluster: Cluster,

@@ -29,7 +29,7 @@ def _store_name(text: str) -> str:
     return text if text.startswith(_SCHEME) else str(Path(text).absolute())
 
 
-@store.command()
+@store.command(examples=("store copy /var/lib/vmcluster/state etcd://10.0.0.5:2379",))
 @prints
 def copy(
     source: Annotated[

@@ -33,14 +33,14 @@ Keys = Annotated[
 ]
 
 
-@template.command("list")
+@template.command("list", examples=("template list",))
 @prints
 def list_templates(output: Output = OutputFormat.TABLE) -> "list[TemplateInfo]":
     """List the templates of this host, and why one is not used."""
     return _listed(output, whole=False)
 
 
-@template.command()
+@template.command(examples=("template build ./lab.yaml",))
 @prints
 def build(topology: Topology, output: Output = OutputFormat.TABLE) -> "BuiltTemplates":
     """Build the templates that the nodes of a topology start from, and say which nodes boot, and why."""
@@ -55,7 +55,7 @@ def build(topology: Topology, output: Output = OutputFormat.TABLE) -> "BuiltTemp
     return present(work, how_to_end)
 
 
-@template.command()
+@template.command(examples=("template verify",))
 @prints
 def verify(output: Output = OutputFormat.TABLE) -> "list[TemplateInfo]":
     """Read the files of all templates; exits 1 if one is damaged."""
@@ -63,7 +63,7 @@ def verify(output: Output = OutputFormat.TABLE) -> "list[TemplateInfo]":
     return exit_with(found, 1) if any(of.trouble for of in found) else found
 
 
-@template.command()
+@template.command(examples=("template rm 5d41402abc4b2a76b9719d911017c592",))
 @prints
 def rm(keys: Keys, output: Output = OutputFormat.TABLE) -> "RemovedTemplates":
     """Remove templates; nodes that started from them keep all they have."""

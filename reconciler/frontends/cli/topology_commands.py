@@ -23,14 +23,14 @@ Name = Annotated[
 ]
 
 
-@topology.command("list")
+@topology.command("list", examples=("topology list",))
 @prints
 def list_topologies(output: Output = OutputFormat.TABLE) -> "list[TopologySummary]":
     """List the topologies in topology_dir, and the first problem of each."""
     return present(lambda use: use.topologies.listing(), CommandEnding(output=output))
 
 
-@topology.command()
+@topology.command(examples=("topology show lab",))
 @prints
 def show(name: Name, output: Output = OutputFormat.TABLE) -> "TopologyFile":
     """Print a topology."""
