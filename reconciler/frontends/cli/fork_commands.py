@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = Commands()
 
 
-@app.command()
+@app.command(examples=("fork lab@loaded try --count 3", "fork lab try --dry-run"))
 @prints
 def fork(
     origin: Annotated[
@@ -44,8 +44,6 @@ def fork(
     """Make clusters that continue from a snapshot of another one.
 
     Nodes have the same names, addresses and processes in each, and no fork hears another or the cluster itself.
-
-    Example: vmcluster fork lab@loaded try --count 3
     """
     cluster, _, snapshot = origin.partition("@")
     if dry_run and not snapshot:
