@@ -1,9 +1,11 @@
 """A cluster for somebody who goes on looking: cheap to look at often, exact as soon as its nodes have answered."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from reconciler.errors import ClusterError
+from reconciler.faults.combine import wanted_at
 from reconciler.health.cluster_conditions import guests_conditions, with_guests
 from reconciler.model.document import Unknown
 from reconciler.model.graph import ClusterGraph, GraphNode
@@ -30,6 +32,19 @@ class LiveView:
     trouble: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """All that a view depends on."""
+
+    generation: int
+    in_force: tuple[str, ...]
+    nodes: list[GraphNode]
+    network_active: bool
+    conditions: tuple[Condition, ...]
+    settled: bool
+    trouble: str
+
+
 async def pending_plan(runtime: Runtime, cluster: str) -> PlanView:
     """What a controller would do now to a cluster, without any change of its record. Changes nothing."""
     record = await existing(runtime.store, cluster)
@@ -47,21 +62,30 @@ class LiveCluster:
         self._cluster = cluster
         self._answered: ClusterStatus | None = None
         self._asked_at = datetime.min.replace(tzinfo=UTC)
+        self._last: tuple[_Found, LiveView] | None = None
 
     async def look(self) -> LiveView:
-        """The cluster now. Raises `ClusterNotFound`."""
+        """The cluster now; the last view itself if nothing has changed. Raises `ClusterNotFound`.
+
+        Only what has changed is drawn: the links of many nodes are many.
+        """
         record = await existing(self._runtime.store, self._cluster)
         said = await self._runtime.store.status(self._cluster)
         states, trouble = await self._states(record)
         now = datetime.now(UTC)
-        return LiveView(
-            at=now,
-            record=record,
-            graph=graph_seen(record, self._seen(record, states), self._network_active(said, states), now),
+        found = _Found(
+            generation=record.generation,
+            in_force=tuple(of.handle_id for of in wanted_at(record.faults.values(), now)),
+            nodes=self._seen(record, states),
+            network_active=self._network_active(said, states),
             conditions=self._conditions(record, said),
             settled=said is not None and said.converged and said.observed_generation >= record.generation,
             trouble=trouble,
         )
+        if self._last is None or found != self._last[0]:
+            graph = await asyncio.to_thread(graph_seen, record, found.nodes, found.network_active, now)
+            self._last = found, LiveView(now, record, graph, found.conditions, found.settled, trouble)
+        return self._last[1]
 
     async def ask_nodes(self) -> None:
         """Ask the running nodes how they are, for the looks from now on. Raises as `Inspection.status` does."""

@@ -22,7 +22,7 @@ from reconciler.store.protocol import ChangeWaiter
 from reconciler.usecases.application import UseCases
 from reconciler.usecases.cluster_events import events_of, follow_events
 from reconciler.usecases.envelope import Envelope
-from reconciler.usecases.live_view import LiveCluster
+from reconciler.usecases.live_view import LiveCluster, LiveView
 
 _AFTER_ERROR_S = 2.0
 _POWER_EVERY_S = 1.0
@@ -134,11 +134,13 @@ class ClusterState(Source):
         live = LiveCluster(self._use.runtime, self._cluster)
         changes = await self._use.runtime.store.watch()
         asking = asyncio.create_task(self._ask(live))
+        told: LiveView | None = None
         try:
             while True:
-                message = await asyncio.to_thread(view_message, await live.look(), self._spell)
-                if encoded(message) != self._last:
-                    self._last = self.tell_state("cluster", message)
+                view = await live.look()
+                if view is not told:
+                    self._last = self.tell_state("cluster", await asyncio.to_thread(view_message, view, self._spell))
+                    told = view
                 await _change_or(changes, _POWER_EVERY_S)
         finally:
             asking.cancel()

@@ -50,6 +50,16 @@ async def test_a_cut_is_drawn_and_healed_and_a_node_is_crashed_and_comes_back(tr
             await expect(page.get_by_role("listitem", name="n0 ↔ n1: cut")).to_have_count(0)
             await eventually(lambda: healed(trio, "n0", "n1"))
 
+            await page.get_by_role("button", name="Snapshot…").click()
+            await page.get_by_role("dialog").get_by_label("Name").fill("by-hand")
+            await page.get_by_role("dialog").get_by_label("with memory").check()
+            await page.get_by_role("dialog").get_by_role("button", name="Take").click()
+            await page.get_by_role("button", name="Revert to by-hand").click()
+            await expect(page.get_by_role("dialog")).to_contain_text("what is in its memory since snapshot by-hand")
+            await keep_picture(page, "real-revert")
+            await page.get_by_role("dialog").get_by_role("button", name="Revert").click()
+            await expect(page.locator("#hint")).to_have_text("all nodes are as in by-hand")
+
             await page.get_by_role("button", name="n2, running", exact=True).click()
             await page.get_by_role("tab", name="Console: n2").click()
             await page.get_by_role("button", name="Crash…").click()

@@ -6,19 +6,19 @@ const MOST = 300;
 export const BAD = new Set(["ActionFailed", "ObstacleMet"]);
 
 export class Events {
-  #seen = new Set();
+  #newest = 0;
   all = [];
 
   clear() {
-    this.#seen.clear();
+    this.#newest = 0;
     this.all = [];
     byId("events").replaceChildren();
   }
 
   // Returns those that were not known.
   add(events) {
-    const fresh = events.filter((of) => !this.#seen.has(of.number));
-    for (const of of fresh) this.#seen.add(of.number);
+    const fresh = events.filter((of) => of.number > this.#newest);
+    this.#newest = fresh.at(-1)?.number ?? this.#newest;
     this.all = [...this.all, ...fresh].slice(-MOST);
     const list = byId("events");
     list.prepend(...fresh.slice(-MOST).map(row).reverse());

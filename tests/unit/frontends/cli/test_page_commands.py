@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -48,10 +49,22 @@ def let_in(url: str) -> str:
         return str(json.load(answer)["session"])
 
 
+def first_told(url: str, session: str, cluster: str, kind: str) -> dict[str, Any]:
+    """The first event of a kind in the feed of a cluster."""
+    where = f"http://{urlsplit(url).netloc}/api/feed?cluster={cluster}"
+    asked = urllib.request.Request(where, headers={"Authorization": f"Bearer {session}"})
+    with urllib.request.urlopen(asked) as feed:
+        lines = iter(feed.readline, b"")
+        next(line for line in lines if line == f"event: {kind}\n".encode())
+        told: dict[str, Any] = json.loads(next(lines).removeprefix(b"data: "))
+        return told
+
+
 @pytest.mark.processes
 def test_a_page_is_served_found_by_the_next_command_and_ends_with_its_signal(tmp_path: Path) -> None:
     with running(tmp_path) as (url, server):
-        assert let_in(url)
+        told = first_told(url, let_in(url), "nothing", "gone")
+        assert "`vmcluster adopt nothing` rebuilds it" in told["message"], "calls are spelled as commands"
         with running(tmp_path, "lab") as (found, second):
             assert second.wait() == 0
             assert urlsplit(found).netloc == urlsplit(url).netloc
