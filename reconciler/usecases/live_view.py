@@ -22,13 +22,17 @@ from reconciler.usecases.inspection import Inspection
 
 @dataclass(frozen=True, slots=True)
 class LiveView:
-    """What is known of a cluster at one moment; `trouble` says what could not be looked at."""
+    """What is known of a cluster at one moment; `trouble` says what could not be looked at.
+
+    `taken` are the snapshots of the record that were taken by now.
+    """
 
     at: datetime
     record: ClusterRecord
     graph: ClusterGraph
     conditions: tuple[Condition, ...]
     settled: bool
+    taken: frozenset[str]
     trouble: str = ""
 
 
@@ -42,6 +46,7 @@ class _Found:
     network_active: bool
     conditions: tuple[Condition, ...]
     settled: bool
+    taken: frozenset[str]
     trouble: str
 
 
@@ -80,11 +85,25 @@ class LiveCluster:
             network_active=self._network_active(said, states),
             conditions=self._conditions(record, said),
             settled=said is not None and said.converged and said.observed_generation >= record.generation,
+            taken=frozenset(
+                name for name, of in record.snapshots.items() if said and of.request in said.snapshots_made
+            ),
             trouble=trouble,
         )
         if self._last is None or found != self._last[0]:
             graph = await asyncio.to_thread(graph_seen, record, found.nodes, found.network_active, now)
-            self._last = found, LiveView(now, record, graph, found.conditions, found.settled, trouble)
+            self._last = (
+                found,
+                LiveView(
+                    at=now,
+                    record=record,
+                    graph=graph,
+                    conditions=found.conditions,
+                    settled=found.settled,
+                    taken=found.taken,
+                    trouble=trouble,
+                ),
+            )
         return self._last[1]
 
     async def ask_nodes(self) -> None:
@@ -130,3 +149,8 @@ class LiveCluster:
             return self._answered.conditions
         nodes = [node for node in self._answered.nodes if node.name in record.nodes]
         return with_guests(said.conditions, guests_conditions(record, nodes))
+
+
+def _taken(record: ClusterRecord, said: RecordStatus | None) -> frozenset[str]:
+    made = said.snapshots_made if said else frozenset()
+    return frozenset(name for name, of in record.snapshots.items() if of.request in made)

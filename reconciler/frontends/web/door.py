@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
+import structlog
 import uvicorn
 from mcp.server.transport_security import TransportSecuritySettings
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -35,6 +36,8 @@ from reconciler.frontends.web.way_in import DOOR_FILE, entry_url
 from reconciler.progress import no_progress
 from reconciler.runtime import Runtime
 from reconciler.usecases.application import UseCases
+
+log = structlog.get_logger(__name__)
 
 _ACTOR = "page"
 _MOST_CONNECTIONS = 1000
@@ -77,6 +80,7 @@ async def opened_door(
         try:
             await _started(server, serving)
             await asyncio.to_thread(write_whole, note, said)
+            log.info("page_served", url=door.url, allow_actions=allow_actions)
             yield door
         finally:
             await asyncio.to_thread(_remove_own, note, said)

@@ -79,7 +79,10 @@ def view_message(view: LiveView, spell: Spell) -> dict[str, Any]:
             }
             for of in view.conditions
         ],
-        "snapshots": [{"name": name, "memory": of.include_memory} for name, of in view.record.snapshots.items()],
+        "snapshots": [
+            {"name": name, "memory": of.include_memory, "taken": name in view.taken}
+            for name, of in view.record.snapshots.items()
+        ],
     }
 
 

@@ -46,7 +46,8 @@ export class Actions {
     try {
       losses = lossesInWords(await ask(`/api/clusters/${encodeURIComponent(this.cluster())}/snapshots/${encodeURIComponent(name)}/losses`));
     } catch (error) {
-      losses = [error.message];
+      await refused(error);
+      return;
     }
     const body = [el("p", {}, "All nodes go back to it. This is lost:"), el("ul", {}, losses.map((text) => el("li", {}, text)))];
     if (await confirmed(`Revert to ${name}?`, body, "Revert")) await this.#do("revert", { name }, `Reverting to ${name}`);
@@ -87,7 +88,7 @@ export class Actions {
       announce(hint.textContent);
     } catch (error) {
       hint.textContent = "";
-      await confirmed("That did not work", [el("p", {}, error.message)], null);
+      await refused(error);
     }
   }
 }
@@ -105,6 +106,8 @@ function lossesInWords({ nodes }) {
     return `${name}: ${written} on its disks${of.memory ? ", and what is in its memory" : ""}${of.kept_by ? ` since snapshot ${of.kept_by}` : ""}`;
   });
 }
+
+const refused = (error) => confirmed("That did not work", [el("p", {}, error.message)], null);
 
 // Asks in a dialog; `yes` is the word to agree with, null if there is nothing to agree to.
 function confirmed(title, body, yes) {

@@ -157,6 +157,7 @@ export class Graph {
 
   #showEdges() {
     const { edges, layout } = this.#view;
+    this.links.classList.toggle("many", edges.length > 2 * MOST_LABELS);
     const there = new Map(edges.map((edge) => [`${edge.from} ${edge.to}`, edge]));
     for (const [key, edge] of this.#edges)
       if (!there.has(key)) {

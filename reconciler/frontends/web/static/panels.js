@@ -1,8 +1,10 @@
 // The lists beside the graph, and what is asked for: the plan, a kernel's log, a screen.
 
-import { byId, el, write } from "./dom.js";
+import { byId, cut, el, write } from "./dom.js";
 import { timeLeft } from "./geometry.js";
 import { ask } from "./session.js";
+
+const MOST_LETTERS = 120;
 
 const path = (cluster, node, what) =>
   `/api/clusters/${encodeURIComponent(cluster)}/nodes/${encodeURIComponent(node)}/${what}`;
@@ -21,11 +23,12 @@ export function showFaults(view, actions, now) {
     el(
       "li",
       {},
-      el("div", {}, el("strong", {}, fault.name), " ", el("span", {}, fault.effect)),
+      el("div", {}, el("strong", {}, fault.name), " ", el("span", { title: fault.effect }, cut(fault.effect, MOST_LETTERS))),
       el("span", { class: "left", "data-ends": fault.ends_at ?? "" }),
       actions && el("button", { type: "button", onclick: () => actions.heal(fault.name), "aria-label": `Heal ${fault.name}` }, "Heal"),
     ),
   );
+  write(byId("left-out"), view.left_out);
   tickFaults(now);
 }
 
@@ -51,7 +54,8 @@ export function showSnapshots(view, actions) {
       "li",
       {},
       el("div", {}, el("strong", {}, of.name), of.memory ? el("span", { class: "quiet" }, " with memory") : null),
-      actions && el("button", { type: "button", onclick: () => actions.revert(of.name), "aria-label": `Revert to ${of.name}` }, "Revert…"),
+      of.taken || el("span", { class: "quiet" }, "not taken yet"),
+      actions && of.taken && el("button", { type: "button", onclick: () => actions.revert(of.name), "aria-label": `Revert to ${of.name}` }, "Revert…"),
     ),
   );
 }

@@ -1,12 +1,17 @@
 """The page in a real browser: what is seen, and what is done by hand."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
 
+from reconciler.frontends.web import page_app
 from reconciler.model.document import PowerState
+from reconciler.model.kernel_log import DmesgResult, KernelEvent
+from reconciler.model.screenshot import Screenshot
+from reconciler.usecases.kernel_logs import KernelLogs
 from tests.browsing import draw_line, keep_picture
 from tests.unit.frontends.web.shown_lab import CLUSTER, ShownLab
 from tests.waiting import PATIENCE_S
@@ -14,6 +19,10 @@ from tests.waiting import PATIENCE_S
 pytestmark = [pytest.mark.long, pytest.mark.processes]
 
 LEFT = re.compile(r"[1-5]\d s left")
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000020000000108020000007b40e8dd0000"
+    "000d49444154789c63f8cfc000440008fe01ffc69e79f70000000049454e44ae426082"
+)
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>\x1b[31m&amp;'
 
 
@@ -69,10 +78,46 @@ async def test_what_guests_and_topologies_say_stays_text(lab: ShownLab, page: Pa
         await expect(page.get_by_role("log")).to_contain_text('<img src=x onerror="document.title=1">')
         await expect(page.locator("[data-node=beta] title")).to_contain_text("<script>")
         assert await page.locator("img").count() == 0
-        await expect(page).to_have_title(re.compile("^lab .*- vmcluster$|^lab - vmcluster$"))
+        await expect(page).to_have_title(re.compile(r"^lab\b.* - vmcluster$"))
         lab.print_on_console("alpha", "and it goes on\n")
         await expect(page.get_by_role("log")).to_contain_text("and it goes on")
         await keep_picture(page, "hostile")
+
+
+async def test_the_screen_the_kernel_log_and_earlier_lines_of_a_node_are_shown(
+    lab: ShownLab, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = await lab.define()
+    with_screen = record.spec.nodes["alpha"].model_copy(update={"video": True})
+    spec = record.spec.model_copy(update={"nodes": {**record.spec.nodes, "alpha": with_screen}})
+    changed = record.model_copy(update={"spec": spec})
+    await lab.runtime.store.put(changed, expected_generation=record.generation, actor="test")
+    lab.print_on_console("alpha", "".join(f"line {number}\n" for number in range(3000)))
+
+    async def taken(*_: object) -> Screenshot:
+        size = {"width": 2, "height": 1, "screen_width": 2, "screen_height": 1, "size_bytes": len(PNG)}
+        return Screenshot(node_name="alpha", taken_at=datetime.now(UTC), png=PNG, **size)
+
+    async def collected(*_: object, **__: object) -> dict[str, DmesgResult]:
+        event = KernelEvent(kind="oops", classified_as="oops", summary=HOSTILE, timestamp=1.0, lines=(HOSTILE, "more"))
+        counts = {"warning_count": 0, "error_count": 1}
+        return {"alpha": DmesgResult(lines=(), oops_detected=True, panic_detected=False, events=(event,), **counts)}
+
+    monkeypatch.setattr(page_app, "screenshot_of", taken)
+    monkeypatch.setattr(KernelLogs, "collect", collected)
+    async with lab.door() as door:
+        await page.goto(door.entry(CLUSTER))
+        await page.get_by_role("button", name="alpha, running").click()
+        await page.get_by_role("tab", name="Screen: alpha").click()
+        await expect(page.get_by_role("img", name="The screen of alpha")).to_have_js_property("naturalWidth", 2)
+        await page.get_by_role("tab", name="Kernel log: alpha").click()
+        await page.locator("summary").click()
+        await expect(page.locator("#panel-kernel pre").first).to_contain_text("more")
+        await page.get_by_role("tab", name="Console: alpha").click()
+        await expect(page.get_by_role("log")).to_contain_text("line 2999")
+        await expect(page.get_by_role("log")).not_to_contain_text("line 1999")
+        await page.get_by_role("button", name="Earlier lines").click()
+        await expect(page.get_by_role("log")).to_contain_text("line 0")
 
 
 async def test_without_permission_the_page_offers_nothing_that_changes_a_cluster(lab: ShownLab, page: Page) -> None:
