@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.other_release import CACHE
 
 REPOSITORY = Path(__file__).parents[2]
-PACKAGE_LISTS = tuple(REPOSITORY / "specs" / "packages" / name for name in ("debian.txt", "tests.txt"))
+PACKAGE_LISTS = tuple(REPOSITORY / "specs" / "packages" / name for name in ("debian.txt", "tests.txt", "browser.txt"))
 
 _LAYOUT = 1
 """Another number for each change of how a root is made."""

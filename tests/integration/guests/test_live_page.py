@@ -2,8 +2,9 @@
 
 import asyncio
 from pathlib import Path
+from urllib.parse import urljoin
 
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from reconciler.frontends.web.way_in import entry_to_running
 from tests.browsing import clean_page, draw_line, keep_picture, opened_browser
@@ -16,6 +17,13 @@ def entry(state_dir: Path) -> str:
     found = entry_to_running(state_dir, SHARED_CLUSTER)
     assert found is not None
     return found
+
+
+async def counted(page: Page, state_dir: Path) -> bool:
+    """Whether the metrics behind the same door say that three nodes run."""
+    headers = {"Authorization": f"Bearer {(state_dir / 'mcp-token').read_text().strip()}"}
+    metrics = await page.request.get(urljoin(page.url, "/metrics"), headers=headers)
+    return f'vmcluster_nodes{{cluster="{SHARED_CLUSTER}",state="running"}} 3.0' in await metrics.text()
 
 
 async def healed(session: Session, sender: str, receiver: str) -> bool:
@@ -36,6 +44,7 @@ async def test_a_cut_is_drawn_and_healed_and_a_node_is_crashed_and_comes_back(tr
             await page.goto(url)
             await expect(page.locator(".node.running")).to_have_count(3)
             await keep_picture(page, "real-open")
+            await eventually(lambda: counted(page, trio.runtime.settings.state_dir))
 
             await page.get_by_role("button", name="Draw a cut").click()
             await draw_line(page, (0.1, 0.4), (0.9, 0.4))
