@@ -89,12 +89,26 @@ async def test_labs_do_not_hear_each_other(lab: Session) -> None:
 async def test_forking_does_not_pause_the_cluster(lab: Session) -> None:
     """The longest pause between two ticks since the snapshot is short beside restoring a lab."""
     count = len(await ticks(lab, CLUSTER))
-    await lab.forks.make(CLUSTER, OTHER, snapshot=SNAPSHOT, ssh_timeout_s=BOOT_TIMEOUT_S)
+    made = await lab.forks.make(CLUSTER, OTHER, snapshot=SNAPSHOT, count=2, ssh_timeout_s=BOOT_TIMEOUT_S)
     during = (await ticks(lab, CLUSTER))[count - 1 :]
     assert len(during) > 1
     with host_libvirt() as handle:
         assert {handle.lookupByName(f"{CLUSTER}.{node}").state()[0] for node in ("n0", "n1")} == {1}
-    await lab.clusters.destroy(OTHER, remove_overlays=True)
+    assert [of.cluster_name for of in made] == [f"{OTHER}-1", f"{OTHER}-2"]
+    for of in made:
+        await said(lab, of.cluster_name, "n0", f"echo {of.cluster_name} > /root/who")
+    for of in made:
+        assert await said(lab, of.cluster_name, "n0", "cat /root/who") == of.cluster_name
+        await lab.clusters.destroy(of.cluster_name, remove_overlays=True)
+
+
+async def test_the_cluster_can_go_and_come_back_beside_its_fork(lab: Session) -> None:
+    """libvirt refuses a network whose subnet has a route: the fork's is in a table of its own."""
+    await lab.clusters.destroy(CLUSTER)
+    assert await said(lab, FORK, "n0", "hostname") == "n0"
+    await lab.clusters.define(CLUSTER)
+    await lab.snapshots.revert(CLUSTER, SNAPSHOT, ssh_timeout_s=BOOT_TIMEOUT_S)
+    assert await said(lab, CLUSTER, "n0", "cat /root/who") == "origin"
 
 
 async def test_what_forks_stand_on_cannot_be_deleted(lab: Session) -> None:
