@@ -138,7 +138,7 @@ def _with_found_snapshots(record: ClusterRecord, observed: ClusterDocument) -> C
     found = {
         name: SnapshotIntent(request=of.request, include_memory=of.include_memory)
         for name, of in observed.snapshots.items()
-        if isinstance(of, Snapshot) and not of.half_made
+        if isinstance(of, Snapshot) and not of.half_made and of.held is None
     }
     latest = max((of.request for of in found.values()), default=0)
     return record.model_copy(update={"snapshots": found, "snapshot_requests": latest})

@@ -8,7 +8,7 @@ import pytest
 from reconciler.desired.compile import seed_inputs
 from reconciler.errors import Conflict
 from reconciler.model import names
-from reconciler.model.document import Snapshot
+from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.record import ClusterRecord, ForkedFrom, WantedPower
 from reconciler.model.snapshot import FrozenDisk, SnapshotNode, SnapshotPower
 from reconciler.model.topology import Firmware
@@ -121,6 +121,11 @@ def test_a_fork_is_not_changed_to_a_topology() -> None:
     with pytest.raises(Conflict, match="is a fork of lab@warm, and has no topology"):
         record_changes.with_spec(FORK, "try", ORIGIN.spec)
     assert record_changes.with_spec(FORK, "try", FORK.spec) == FORK, "its own history can be restored"
+
+
+def test_a_record_that_is_rebuilt_takes_what_a_fork_stands_on_for_nobodys_own_snapshot() -> None:
+    observed = ClusterDocument(snapshots={"warm": SNAPSHOT.model_copy(update={"held": True}), "own": SNAPSHOT})
+    assert [*record_changes.on_kept_disks(FORK, observed).snapshots] == ["own"]
 
 
 def test_the_history_says_what_it_was_forked_from() -> None:
