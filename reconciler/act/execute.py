@@ -148,9 +148,8 @@ async def _delete_network(action: DeleteNetwork, context: ActContext) -> None:
     if context.record.deletion is not None or network.tunnel is None or action.name == network.name:
         await tunnel_driver.remove_tunnel(context.cluster)
         context.require_term()
-    if (own := network.host_address) is not None:
-        await leave_network(str(own))
-        context.require_term()
+    await leave_network(context.cluster, network.host_address)
+    context.require_term()
     await context.libvirt.delete_network(context.cluster, action.name)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = Commands()
 
 
-@app.command(examples=("fork lab@loaded try --count 3", "fork lab try --dry-run"))
+@app.command(examples=("fork lab@loaded try --count 3", "fork lab@loaded try --dry-run", "fork lab try"))
 @prints
 def fork(
     origin: Annotated[

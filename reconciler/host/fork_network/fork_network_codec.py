@@ -50,6 +50,12 @@ def parse_other_bridges(shown: bytes, subnet: str, bridge: str) -> list[str]:
     return sorted({entry["dev"] for entry in found if "dev" in entry} - {bridge})
 
 
+def parse_own_addresses(shown: bytes) -> list[str]:
+    """The addresses of single hosts, as ours are, from `ip -json address show`."""
+    found = [own for entry in _entries(shown) for own in entry.get("addr_info", ())]
+    return [own["local"] for own in found if (own.get("family"), own.get("prefixlen")) == ("inet", 32)]
+
+
 def _entries(shown: bytes) -> list[dict[str, Any]]:
     answers: list[list[dict[str, Any]]] = [json.loads(line) for line in shown.splitlines() if line.startswith(b"[")]
     return [entry for answer in answers for entry in answer]

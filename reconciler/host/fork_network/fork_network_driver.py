@@ -1,17 +1,21 @@
 """Reads and sets the host's own address in the network of a fork."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from reconciler import process
 from reconciler.errors import Conflict, OperationFailed
+from reconciler.host import tap
 from reconciler.host.fork_network.fork_network_codec import (
     parse_host_address,
     parse_other_bridges,
+    parse_own_addresses,
     render_fork_question,
     render_joining,
     render_rule,
     render_rule_removal,
 )
+from reconciler.model import names
 from reconciler.model.document import HostAddress
 from reconciler.model.record import NetworkSpec
 from reconciler.process import RunCommand
@@ -49,12 +53,22 @@ async def join_network(bridge: str, want: HostAddress, run: RunCommand = process
     for name, value in _APART.items():
         _set(_IPV4 / bridge / name, value)
     await run(_IP, stdin=render_joining(bridge, want).encode())
-    await leave_network(want.address, run)
+    await _remove_rule(want.address, run)
     await run(_IP, stdin=render_rule(want.address).encode())
 
 
-async def leave_network(address: str, run: RunCommand = process.run) -> None:
-    """Remove what does not go with the bridge; succeeds if nothing is there."""
+async def leave_network(cluster: str, address: IPv4Address | None, run: RunCommand = process.run) -> None:
+    """Remove what does not go with a fork's bridge, also where no record says which address it is."""
+    bridge = names.fork_bridge(cluster)
+    found = {str(address)} if address is not None else set()
+    if tap.tap_exists(bridge):
+        shown = await run(["ip", "-json", "address", "show", "dev", bridge], check=False)
+        found.update(parse_own_addresses(shown.stdout))
+    for own in sorted(found):
+        await _remove_rule(own, run)
+
+
+async def _remove_rule(address: str, run: RunCommand) -> None:
     await run(["ip", "-force", "-batch", "-"], stdin=render_rule_removal(address).encode(), check=False)
 
 

@@ -4,6 +4,8 @@ The machines have an empty disk and sit in their firmware, paused: their memory 
 and no login is waited for.
 """
 
+import subprocess
+
 import libvirt
 import pytest
 
@@ -104,3 +106,24 @@ def test_a_fork_killed_while_its_snapshot_is_taken_leaves_no_snapshot_behind(ori
         run(origin, destroy, only_its_own_snapshot_is_left)
 
     assert kill_at_every_boundary(origin, [], fork_from_now, fork_from_now, check) >= 12
+
+
+def test_a_fork_whose_record_is_lost_is_found_by_its_marks_with_what_leads_to_it(origin: Bed) -> None:
+    async def lose_record(session: Session) -> None:
+        record = await session.runtime.store.get(FORK)
+        assert record is not None
+        await session.runtime.store.remove(FORK, expected_generation=record.generation, actor="test")
+
+    async def destroy_by_marks(session: Session) -> None:
+        await session.clusters.destroy_by_marks(FORK, remove_overlays=True)
+
+    run(origin, fork, lose_record)
+    assert "lookup" in rules_of_forks()
+    run(origin, destroy_by_marks)
+    assert audit(origin).active == {f"{CLUSTER}.n0"}
+    assert not cluster_dir(origin.settings.overlay_dir, FORK).exists()
+    assert rules_of_forks() == ""
+
+
+def rules_of_forks() -> str:
+    return subprocess.run(["ip", "rule", "show", "pref", "1000"], capture_output=True, text=True, check=True).stdout

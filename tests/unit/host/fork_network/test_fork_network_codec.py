@@ -5,6 +5,7 @@ import pytest
 from reconciler.host.fork_network.fork_network_codec import (
     parse_host_address,
     parse_other_bridges,
+    parse_own_addresses,
     render_fork_question,
     render_joining,
     render_rule,
@@ -55,6 +56,12 @@ def test_nothing_of_it_is_nothing(shown: bytes) -> None:
 def test_an_address_that_leads_to_another_bridge_is_somebody_elses() -> None:
     assert parse_other_bridges(RULE + ROUTE + LINK, SUBNET, "vb1") == ["vb0"]
     assert parse_other_bridges(RULE + ROUTE + LINK, SUBNET, BRIDGE) == []
+
+
+def test_of_a_bridge_only_addresses_of_single_hosts_can_be_ours() -> None:
+    assert parse_own_addresses(LINK) == [ADDRESS.address]
+    assert parse_own_addresses(LINK.replace(b'"prefixlen":32', b'"prefixlen":24')) == []
+    assert parse_own_addresses(b"") == []
 
 
 def test_only_what_is_sent_from_the_address_is_routed_by_its_table() -> None:
