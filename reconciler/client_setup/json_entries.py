@@ -16,6 +16,9 @@ _TOKEN = re.compile(
     r'(?P<gap>\s+|//[^\n]*|/\*.*?\*/)|(?P<string>"(?:[^"\\\x00-\x1f]|\\.)*")|(?P<mark>[{}\[\]:,])|(?P<word>[^\s{}\[\]:,"/]+)',
     re.DOTALL,
 )
+_INNER_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|(?P<mark>[{}\[\]])|[^{}\[\]"/]+', re.DOTALL)
+"""The same in larger pieces, for what is too far inside to matter: clients keep megabytes of history there."""
+_OUTLINE_DEPTH = 2
 _REST_OF_LINE = re.compile(r"[ \t]*(?://[^\r\n]*|/\*[^\r\n]*?\*/)?[ \t]*(?=\r?\n)")
 _INDENT = re.compile(r"[ \t]*")
 _BOM = "\ufeff"
@@ -39,12 +42,12 @@ class _Token:
 
 def json_data(text: str) -> Data:
     """What a text holds; an empty one holds nothing. Raises `ValueError` if it is broken, or no object."""
-    tokens = _tokens(text)
-    plain = "".join(_plain(tokens))
+    bare = text.removeprefix(_BOM)
     try:
-        data = json.loads(plain) if plain.strip() else {}
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
+        data = _strict(bare) if bare.strip() else {}
+    except ValueError:
+        plain = "".join(_plain(_tokens(text)))
+        data = _strict(plain) if plain.strip() else {}
     if not isinstance(data, dict):
         raise ValueError("it does not hold an object")
     return data
@@ -60,7 +63,7 @@ def with_json_entry(text: str, container: str, name: str, entry: Mapping[str, An
         raise ValueError(f"`{container}` does not hold an object")
     if not text.removeprefix(_BOM).strip():
         return text.rstrip() + json.dumps({container: {name: dict(entry)}}, indent=2) + "\n"
-    tokens = [token for token in _tokens(text) if token.kind != "gap"]
+    tokens = _outline(text)
     opening = _value_of(tokens, container)
     member = (name, dict(entry)) if opening is not None else (container, {name: dict(entry)})
     after = _with_member(text, tokens, opening or tokens[0], *member)
@@ -68,6 +71,27 @@ def with_json_entry(text: str, container: str, name: str, entry: Mapping[str, An
     if json_data(after) != expected:
         raise ValueError("it is written in a way that no entry can be added to")
     return after
+
+
+def _strict(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _outline(text: str) -> list[_Token]:
+    """The tokens of the outermost object, and of the objects in it, without gaps; the text is known to be sound."""
+    found, depth = [], 0
+    at = len(_BOM) if text.startswith(_BOM) else 0
+    while at < len(text):
+        match = (_TOKEN if depth <= _OUTLINE_DEPTH else _INNER_TOKEN).match(text, at)
+        assert match is not None, "the text has been read before"
+        change = 0 if match.lastgroup != "mark" else (match[0] in "{[") - (match[0] in "}]")
+        if min(depth, depth + change) <= _OUTLINE_DEPTH and match.lastgroup not in {None, "gap"}:
+            found.append(_Token(match.lastgroup, match[0], at))
+        depth, at = depth + change, match.end()
+    return found
 
 
 def _tokens(text: str) -> list[_Token]:

@@ -97,7 +97,13 @@ def build(
     return present(work, how_to_end)
 
 
-@image.command(examples=("image pull debian-12",))
+@image.command(
+    examples=(
+        "image pull debian-12",
+        "image pull ubuntu-24.04 --name noble",
+        "image pull https://example.org/disk.qcow2 --unverified",
+    )
+)
 @prints
 def pull(
     source: PublishedImage,
@@ -134,11 +140,6 @@ def pull(
     publisher gives, and converted to qcow2 if it is in another format. Run it
     again after a broken download to continue; it does nothing if the image is
     there already.
-
-    \b
-      vmcluster image pull debian-12
-      vmcluster image pull ubuntu-24.04 --name noble
-      vmcluster image pull https://example.org/disk.raw --sha256 DIGEST
     """
 
     async def work(use: UseCases) -> "PulledImage":

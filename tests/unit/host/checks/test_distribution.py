@@ -2,9 +2,17 @@
 
 import pytest
 
-from reconciler.host.checks.distribution import LinuxFamily, distribution_of, missing_packages
+from reconciler.errors import HostCommandFailed
+from reconciler.host.checks.distribution import (
+    LinuxFamily,
+    distribution_of,
+    install_debian_packages,
+    missing_packages,
+)
 from reconciler.host.checks.required_programs import Program
+from reconciler.programs import find_program
 
+needs_apt = pytest.mark.skipif(find_program("apt-get") is None, reason="there is no apt here")
 ABSENT = Program("no-such-program-anywhere", "no-such-package")
 OPTIONAL = Program("no-such-program-either", "another-package", "a feature")
 
@@ -56,3 +64,15 @@ def test_an_unknown_distribution_is_told_the_programs() -> None:
 
 def test_nothing_is_to_be_installed_where_all_is_there() -> None:
     assert missing_packages(LinuxFamily.DEBIAN, [Program("sh", "dash")]).commands == ()
+
+
+@needs_apt
+async def test_a_command_for_debian_is_one_that_apt_takes() -> None:
+    await install_debian_packages("apt-get install --simulate --no-install-recommends apt")
+
+
+@needs_apt
+async def test_what_apt_does_not_know_is_an_error_with_a_remedy() -> None:
+    with pytest.raises(HostCommandFailed, match="no-such-package") as caught:
+        await install_debian_packages("apt-get install --simulate --no-install-recommends no-such-package")
+    assert "apt-get update" in (caught.value.hint or "")
