@@ -64,7 +64,12 @@ class LiveProgress:
         from rich.spinner import Spinner
 
         console, spinner = Console(file=self._stream, highlight=False), Spinner("dots")
-        self._live = Live(get_renderable=lambda: self._drawn(console, spinner), console=console, transient=True)
+        self._live = Live(
+            get_renderable=lambda: self._drawn(console, spinner),
+            console=console,
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),  # what is printed for a pipe stays in it
+        )
         with unheard():
             self._live.start()
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,18 @@ async def test_ssh_finds_a_node_by_either_name(runtime: Runtime, tmp_path: Path,
     known_hosts = tmp_path / "state" / "known_hosts" / "lab"
     assert found["userknownhostsfile"] == str(known_hosts)
     assert len(known_hosts.read_text().splitlines()) == 2
+
+
+async def test_ssh_and_ansible_reach_the_nodes_of_a_fork_and_not_those_with_the_same_addresses(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    record = await make(runtime, tmp_path, "fork")
+    network = record.spec.network.model_copy(update={"host_address": IPv4Address("192.168.77.254")})
+    record = record.model_copy(update={"spec": record.spec.model_copy(update={"network": network})})
+    await runtime.store.put(record, expected_generation=record.generation, actor="test")
+    logins = await named_logins(runtime, ["fork"])
+    assert as_ssh_reads_it(logins, tmp_path, "fork-alpha")["bindaddress"] == "192.168.77.254"
+    assert "BindAddress=192.168.77.254" in variables_of(logins, "fork-alpha")["ansible_ssh_common_args"]
 
 
 async def test_a_name_that_two_nodes_would_have_stays_with_neither(runtime: Runtime, tmp_path: Path) -> None:

@@ -2,15 +2,41 @@
 
 import os
 import pty
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from reconciler.frontends.cli.live_progress import LiveProgress, live_progress
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, log_options
+from reconciler.frontends.cli.session import INTERRUPTED
+
+from .conftest import environment
+
+UNENDING = """
+import asyncio
+from reconciler.frontends.cli.app import app
+from reconciler.frontends.cli.session import run_command
+
+async def work(use):
+    use.progress.advanced("n0", "kernel")
+    print("under way", flush=True)
+    await asyncio.Event().wait()
+
+@app.command()
+def unending() -> None:
+    run_command(work)
+
+from reconciler.frontends.cli.app import main
+import sys
+sys.argv = ["vmcluster", "unending"]
+main()
+"""
 
 
 class Screen:
@@ -85,3 +111,23 @@ def test_without_a_terminal_with_data_or_with_detailed_logs_there_are_no_lines(
     monkeypatch.setenv("TERM", "dumb")
     with live_progress(OutputFormat.TABLE) as live:
         assert live is None
+
+
+@pytest.mark.processes
+def test_ctrl_c_removes_the_lines_and_is_reported_below_them(screen: Screen, tmp_path: Path) -> None:
+    command = subprocess.Popen(
+        [sys.executable, "-c", UNENDING],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=screen.stream,
+        env={**os.environ, **environment(tmp_path)},
+    )
+    assert command.stdout is not None
+    assert command.stdout.readline() == b"under way\n"
+    command.send_signal(signal.SIGINT)
+    assert command.wait() == INTERRUPTED
+    command.stdout.close()
+    drawn = screen.drawn()
+    assert "n0  kernel" in drawn
+    assert drawn.endswith("interrupted\r\n")
+    assert "Traceback" not in drawn
