@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from reconciler.errors import PartialFailure
+from reconciler.errors import ClusterError, PartialFailure, SshTimeout, hints_of
 
 
 class _HasMessage(Protocol):
@@ -19,6 +19,15 @@ def causes_by_node(failed: Mapping[str, _HasMessage]) -> str:
 def only_one(nodes: Collection[str]) -> str | None:
     """The node that an error is about, if it is about a single one."""
     return next(iter(nodes)) if len(nodes) == 1 else None
+
+
+def no_logins(failures: Mapping[str, ClusterError], timeout_s: float) -> ClusterError:
+    """The error for nodes that accept no login, by node: that of a single one is its own."""
+    if len(failures) == 1:
+        (error,) = failures.values()
+        return error
+    said = f"no login on {len(failures)} nodes within {timeout_s:g} s: {causes_by_node(failures)}"
+    return SshTimeout(said, hint=hints_of(failures.values()))
 
 
 def partial_failure(

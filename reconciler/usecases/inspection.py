@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.concurrency import together
 from reconciler.controller.round_results import Look
-from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError, SshTimeout, hints_of
+from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError
 from reconciler.faults.combine import wanted_at
 from reconciler.faults.kinds import pulled_by
 from reconciler.guest.address import GuestAddress
@@ -16,7 +16,7 @@ from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.boots_watched import boots_reported
 from reconciler.health.cluster_conditions import guests_conditions, with_guests
 from reconciler.health.no_login import Quiet, quiet
-from reconciler.health.node_failures import causes_by_node
+from reconciler.health.node_failures import no_logins
 from reconciler.health.node_probe import Probe, console_elsewhere, console_state, probe, silent_state
 from reconciler.health.node_state import NodeState, no_login, not_running, unlike_wanted, with_life_signs
 from reconciler.health.provisioning import unseen_condition
@@ -142,7 +142,7 @@ class Inspection:
         failures = {node: error for node, error in zip(nodes, outcomes, strict=True) if error is not None}
         if failures:
             dead = await self._dead(record, failures, timeout_s)
-            raise _unreachable(await self.explained(record, {**failures, **dead}), timeout_s)
+            raise no_logins(await self.explained(record, {**failures, **dead}), timeout_s)
 
     async def _dead(self, record: ClusterRecord, nodes: Iterable[str], timeout_s: float) -> dict[str, ClusterError]:
         """Why there is no login to those of `nodes` that do not run."""
@@ -389,14 +389,4 @@ def _descriptor(record: ClusterRecord, address: GuestAddress) -> NodeDescriptor:
             )
             for target, disk in record.spec.nodes[address.node].extra_disks.items()
         ),
-    )
-
-
-def _unreachable(failures: dict[str, ClusterError], timeout_s: float) -> ClusterError:
-    if len(failures) == 1:
-        (error,) = failures.values()
-        return error
-    hint = hints_of(failures.values())
-    return SshTimeout(
-        f"no login on {len(failures)} nodes within {timeout_s:g} s: {causes_by_node(failures)}", hint=hint
     )
