@@ -13,6 +13,7 @@ CONTRACT = {
     "topology_dir": "/etc/vmcluster/topologies",
     "overlay_dir": "/var/lib/vmcluster/overlays",
     "template_dir": "/var/lib/vmcluster/templates",
+    "image_dir": "/var/lib/vmcluster/images",
     "artifact_registry": "/var/lib/vmcluster/artifacts/registry.json",
     "artifact_store_dir": "/var/lib/vmcluster/artifacts/trees",
     "fault_registry": "/var/lib/vmcluster/faults/registry.json",
