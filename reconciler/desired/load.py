@@ -44,6 +44,8 @@ from reconciler.source.validation_messages import explain_validation
 
 _NOTHING: Mapping[str, str] = {}
 _NAMES_CLUSTER = re.compile(rb"^cluster_name[ \t]*:", re.MULTILINE)
+_OTHER_REQUIRED_KEYS = frozenset({"base_image", "network", "nodes"})
+"""A file with all of them is a topology whose `cluster_name` is missing or misspelt."""
 _EMPTY = "the file is empty (start with `cluster_name: ...`)"
 _NO_TOPOLOGY = "this is not a topology: it has no `cluster_name` (start with `cluster_name: NAME`)"
 _ERRORS: Mapping[ErrorCode, type[ClusterError]] = {
@@ -71,13 +73,24 @@ class LoadedTopology:
 
         A value that is doubtful as YAML, or that contradicts the file, is not reported against the host as well.
         """
+        if not self.is_one:
+            return self._problems_of_no_topology()
         doubtful = {(problem.line, problem.column) for problem in self.document.problems}
         refused = {finding.location for finding in self.findings}
         found = [*self.findings, *(finding for finding in of_host if finding.location not in refused)]
         problems = [self.document.problem(finding) for finding in found]
         fresh = [problem for problem in problems if (problem.line, problem.column) not in doubtful]
         problems = list(dict.fromkeys([*self.document.problems, *fresh]))
-        return in_order(problems if self.is_one else unquoted(problems, _NO_TOPOLOGY))
+        return in_order(problems)
+
+    def _problems_of_no_topology(self) -> tuple[Problem, ...]:
+        """Where the text is no YAML or no mapping; which keys of a topology a mapping lacks is not the point."""
+        root = self.document.root
+        if root is not None and isinstance(root.value, dict):
+            found = self.document.problems or (Problem("", 1, 1, _NO_TOPOLOGY),)
+        else:
+            found = (*self.document.problems, *map(self.document.problem, self.findings))
+        return in_order(unquoted(found, _NO_TOPOLOGY))
 
 
 def load_spec(
@@ -145,10 +158,11 @@ def parse_topology(content: bytes, base_dir: Path, settings: Settings | None = N
 
 
 def _is_topology(document: SourceDocument, content: bytes) -> bool:
-    """Whether the text is meant as a topology: a mapping with a cluster's name, as far as it can be read."""
+    """Whether the text is meant as a topology: a mapping with a cluster's name, or with all other required keys."""
     if document.root is None:
         return _NAMES_CLUSTER.search(content) is not None
-    return isinstance(document.root.value, dict) and "cluster_name" in document.root.value
+    keys = document.root.value if isinstance(document.root.value, dict) else {}
+    return "cluster_name" in keys or keys.keys() >= _OTHER_REQUIRED_KEYS
 
 
 def _takes_octal(location: Location) -> bool:

@@ -351,3 +351,17 @@ def test_a_name_without_an_image_is_refused_on_its_line_with_what_helps(host: Pa
     expected = f"lab.yaml:2:13: base_image: {what.format(path=host / 'named' / f'{name}.qcow2')}"
     with pytest.raises(ImageNotFound, match=re.escape(expected)):
         load_spec(host / "lab.yaml", settings)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("services:\n  web: {image: nginx}\nnodes: [a]\n", "1:1: this is not a topology"),
+        ("root: x\nport: 012\n", "2:7: this is not a topology"),
+        ("a: 1\nb: 'x\n", "this is not a topology"),
+    ],
+)
+def test_a_file_of_something_else_is_one_problem_that_quotes_nothing(text: str, said: str) -> None:
+    (problem,) = parse_topology(text.encode(), Path("/")).problems()
+    assert said in problem.at("FILE")
+    assert not re.search("nginx|web|root|port|012", problem.message)
