@@ -38,6 +38,7 @@ from reconciler.frontends.cli import (
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
 from reconciler.frontends.cli.other_words import CommandGroup
+from reconciler.frontends.cli.plain_refusal import plain_refusal
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate, silence_stdout, tell_unprinted
 from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
 from reconciler.frontends.streams import open_closed_streams
@@ -57,9 +58,6 @@ class _Showable(Protocol):
 _CommandLineError = cast(
     "type[Exception]", next(base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException")
 )
-
-_TYPERS_OWN = "Value error, "
-"""The prefix that Pydantic puts before a validator's own message."""
 
 app = typer.Typer(
     name="vmcluster",
@@ -158,7 +156,7 @@ def _command() -> Callable[..., Any]:
 def _refuse(error: _Showable, output: OutputFormat) -> None:
     """Report a command line that cannot be parsed; with `-o json` or yaml as data too, like every other error."""
     if isinstance(said := getattr(error, "message", None), str):
-        error.message = said.removeprefix(_TYPERS_OWN)
+        error.message = plain_refusal(said)
     if output is not OutputFormat.TABLE:
         from reconciler.error_codes import ErrorCode
         from reconciler.model.results import ToolError
