@@ -121,7 +121,8 @@ class ChangeJournal:
                 raise OperationFailed(f"the copy of {entry.path} is gone: {self.directory / entry.copy_name}")
             now = current_content(entry.path)
             if now != before:
-                _require_as_written(entry, now, before or b"")
+                kept = self.directory / entry.copy_name if entry.copy_name is not None else None
+                _require_as_written(entry, now, before or b"", kept)
                 _restore(entry, before)
             self._forget(entry)
 
@@ -164,7 +165,7 @@ class ChangeJournal:
         _write(self.directory / _JOURNAL, _Journal.dump_json(tuple(entries), indent=2))
 
 
-def _require_as_written(entry: ChangedFile, now: bytes | None, before: bytes) -> None:
+def _require_as_written(entry: ChangedFile, now: bytes | None, before: bytes, kept: Path | None) -> None:
     """Raise `Conflict` unless a file is as it was left, with the difference that undoing would make."""
     path = entry.path
     link = _link_at(path)
@@ -174,7 +175,9 @@ def _require_as_written(entry: ChangedFile, now: bytes | None, before: bytes) ->
         told = content_difference(path, now or b"", before)
         raise Conflict(
             f"{path} was changed since; undoing would do this:\n{told}",
-            hint=f"remove the entry `vmcluster` from it yourself; the file as it was before is {entry.copy_name}",
+            hint="remove it yourself if you do not need it"
+            if kept is None
+            else f"remove the entry `vmcluster` from it yourself; the file as it was before is {kept}",
         )
 
 

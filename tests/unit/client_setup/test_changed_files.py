@@ -121,6 +121,8 @@ def test_what_was_changed_since_is_shown_and_left(home: Path, journal: ChangeJou
     with pytest.raises(Conflict, match="was changed since") as caught:
         journal.undo(entries[0])
     assert "-ours\n a\n b\n-theirs\n" in caught.value.message
+    kept = Path(str(caught.value.hint).rpartition(" ")[2])
+    assert kept.read_bytes() == b"a\nb\n", "the hint names the whole path"
     assert (home / "file").read_bytes() == b"ours\na\nb\ntheirs\n"
     journal.undo(other)
     assert (home / "other").read_bytes() == BEFORE
@@ -128,6 +130,14 @@ def test_what_was_changed_since_is_shown_and_left(home: Path, journal: ChangeJou
     (home / "file").write_bytes(b"ours\na\nb\n")
     undo_all(journal)
     assert (home / "file").read_bytes() == b"a\nb\n"
+
+
+def test_a_new_file_that_was_changed_since_may_be_removed_by_hand(home: Path, journal: ChangeJournal) -> None:
+    journal.apply(change(home / "file"))
+    (home / "file").write_bytes(b"theirs")
+    with pytest.raises(Conflict, match="was changed since") as caught:
+        undo_all(journal)
+    assert caught.value.hint == "remove it yourself if you do not need it"
 
 
 def test_a_link_that_became_a_file_is_not_replaced(home: Path, journal: ChangeJournal) -> None:
