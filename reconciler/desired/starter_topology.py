@@ -42,6 +42,11 @@ def proposed_name(file: Path) -> str:
     return stem.strip("-")[: names.CLUSTER_NAME_MAX_LENGTH].strip("-") or "lab"
 
 
+def is_cluster_name(text: str) -> bool:
+    """Whether a cluster can have that name."""
+    return len(text) <= names.CLUSTER_NAME_MAX_LENGTH and re.fullmatch(names.LABEL_PATTERN, text) is not None
+
+
 def render_starter(chosen: StarterTopology, taken: Iterable[IPv4Network]) -> str:
     """The text of the topology, in a subnet that overlaps none that is taken.
 

@@ -24,7 +24,8 @@ async def starter_text(runtime: Runtime, chosen: StarterTopology) -> tuple[str, 
     given = TopologyText("", text_bytes(text), Path("/"))
     _, wrong = await asyncio.to_thread(find_problems, given, runtime.settings, with_files=False)
     if wrong:
-        raise InvalidArgument("\n".join(_told(wrong)))
+        of_name = [of for of in wrong if of.path == "cluster_name"]  # other names are made from it
+        raise InvalidArgument("\n".join(_told(of_name or wrong)))
     _, missing = await asyncio.to_thread(find_problems, given, runtime.settings, with_files=True)
     return text, _told(missing)
 

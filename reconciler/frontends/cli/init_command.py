@@ -2,7 +2,9 @@
 
 # ruff: noqa: PLC0415  imports wait until the command runs
 
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -74,8 +76,7 @@ def init(
             sys.stdout.write(text)
     else:
         _write(target, text, force)
-    for problem in missing:
-        narrate(f"still missing here: {problem}")
+    _tell_next(target, missing)
 
 
 def _chosen(file: Path | None, name: str | None, given: dict[str, Any]) -> "StarterTopology":
@@ -87,10 +88,10 @@ def _chosen(file: Path | None, name: str | None, given: dict[str, Any]) -> "Star
         given["virt_type"] = VirtType(given["virt_type"])
     if not can_be_asked():
         return StarterTopology(name=proposed.name, **given)
-    asked = {} if name else {"name": _answer("Name of the cluster", proposed.name)}
+    asked = {} if name else {"name": _answer("Name of the cluster", proposed.name, _cluster_name)}
     for key, question in _QUESTIONS.items():
         if key not in given:
-            asked[key] = _answer(question, getattr(proposed, key))
+            asked[key] = _answer(question, getattr(proposed, key), str if key == "image" else _count)
     return StarterTopology(**{"name": proposed.name, **given, **asked})
 
 
@@ -102,8 +103,28 @@ _QUESTIONS = {
 }
 
 
-def _answer(question: str, proposed: Any) -> Any:
-    return typer.prompt(question, default=proposed, err=True)
+def _answer(question: str, proposed: Any, read: Callable[[str], Any]) -> Any:
+    """What is answered, asked for again until it can be read."""
+    return typer.prompt(question, default=proposed, value_proc=read, err=True)
+
+
+def _cluster_name(text: str) -> str:
+    from reconciler.desired.starter_topology import is_cluster_name, proposed_name
+
+    if not is_cluster_name(text):
+        near = proposed_name(Path(text))
+        raise typer.BadParameter(f"use lower-case letters, digits and inner hyphens, as in {near}")
+    return text
+
+
+def _count(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise typer.BadParameter("use a whole number, at least 1")
+    return number
 
 
 def _refuse_existing(target: Path, force: bool) -> None:
@@ -117,5 +138,11 @@ def _write(target: Path, text: str, force: bool) -> None:
             stream.write(text)
     except OSError as error:
         raise typer.BadParameter(f"{target} cannot be written: {error.strerror}", param_hint="FILE") from error
-    shown = target if "/" in str(target) else f"./{target}"
-    narrate(f"wrote {target}; next: vmcluster apply {shown}")
+
+
+def _tell_next(target: Path, missing: list[str]) -> None:
+    for problem in missing:
+        narrate(f"still missing here: {problem}")
+    if target != _STANDARD_OUTPUT:
+        shown = shlex.quote(str(target if "/" in str(target) else f"./{target}"))
+        narrate(f"wrote {target}; {'then' if missing else 'next'}: vmcluster apply {shown}")

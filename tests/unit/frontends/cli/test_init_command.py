@@ -1,5 +1,7 @@
 """The first topology that a new user writes."""
 
+import io
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_topology_by_options_passes_its_check(invoke: Invoke, here: Path) -> None:
     ended = invoke("init", "--name", "lab", "--nodes", "5", "--memory", "1024", "--vcpus", "2", "--image", "/nowhere")
     assert (ended.code, ended.out) == (0, "")
-    assert ended.err.startswith("wrote lab.yaml; next: vmcluster apply ./lab.yaml\n")
-    assert "still missing here: base_image: " in ended.err
+    assert ended.err.startswith("still missing here: base_image: ")
+    assert ended.err.endswith("wrote lab.yaml; then: vmcluster apply ./lab.yaml\n")
     written = yaml.safe_load((here / "lab.yaml").read_text())
     assert [(node["name"], node["memory_mb"], node["vcpus"]) for node in written["nodes"]] == [
         (f"n{index}", 1024, 2) for index in range(5)
@@ -52,7 +54,7 @@ def test_a_file_that_is_there_stays_unless_it_is_to_be_replaced(invoke: Invoke, 
     [
         (["--memory", "8"], "memory_mb: "),
         (["--vcpus", "0"], "vcpus: "),
-        (["--name", "Not_A_Name"], "cluster_name: "),
+        (["--name", "Not_A_Name"], "is not allowed"),
         (["--nodes", "100000"], "has room for 100000 nodes"),
         (["--image", "$HOME/x"], "base_image: "),
     ],
@@ -84,3 +86,17 @@ def test_a_terminal_is_asked_for_what_no_option_says(
     written = yaml.safe_load(ended.out)
     assert (written["cluster_name"], len(written["nodes"])) == ("lab", 2)
     assert (written["nodes"][0]["vcpus"], written["nodes"][0]["memory_mb"]) == (4, 256)
+
+
+def test_an_answer_that_cannot_be_is_asked_for_again(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(init_command, "can_be_asked", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("My Cluster\nmy-lab\ntwo\n0\n2\n\n\n\n"))
+    ended = invoke("init", "-")
+    assert "use lower-case letters, digits and inner hyphens, as in my-cluster" in ended.err
+    assert ended.err.count("use a whole number, at least 1") == 2
+    written = yaml.safe_load(ended.out[ended.out.index("# A topology") :])
+    assert (written["cluster_name"], len(written["nodes"]), written["nodes"][0]["vcpus"]) == ("my-lab", 2, 1)
+
+
+def test_the_next_command_can_be_pasted(invoke: Invoke) -> None:
+    assert invoke("init", "my lab.yaml").err.endswith(": vmcluster apply './my lab.yaml'\n")
