@@ -35,7 +35,10 @@ export class Actions {
   }
 
   async snapshot() {
-    const name = el("input", { name: "name", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", value: suggested(this.view()), autocomplete: "off" });
+    const name = el("input", {
+      name: "name", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", value: suggested(this.view()), autocomplete: "off",
+      title: "Letters, digits, dots, hyphens and underscores; the first is a letter or digit", onfocus: () => name.select(),
+    });
     const memory = el("input", { type: "checkbox", name: "memory" });
     if (await confirmed("Take a snapshot", [el("label", {}, "Name ", name), el("label", {}, memory, " with memory")], "Take"))
       await this.#do("snapshot", { name: name.value, memory: memory.checked }, `Taking snapshot ${name.value}`);

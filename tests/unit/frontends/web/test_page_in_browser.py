@@ -144,6 +144,31 @@ async def test_the_page_is_used_without_a_mouse(lab: ShownLab, page: Page) -> No
         await expect(page.get_by_role("tab", name="Console: beta")).to_be_focused()
 
 
+async def test_events_can_be_read_on_a_narrow_screen(lab: ShownLab, page: Page) -> None:
+    await lab.define()
+    await page.set_viewport_size({"width": 400, "height": 800})
+    async with lab.door(allow_actions=True) as door:
+        await page.goto(door.entry())
+        await page.get_by_role("button", name="Draw a cut").click()
+        await draw_line(page, (0.1, 0.4), (0.9, 0.4))
+        await page.get_by_role("dialog").get_by_role("button", name="Cut", exact=True).click()
+        event = page.locator("#events li").first
+        await expect(event).to_be_visible()
+        assert await event.locator("> :last-child").evaluate("of => of.getClientRects()[0].width") > 100
+
+
+async def test_a_name_is_typed_over_the_suggested_one(lab: ShownLab, page: Page) -> None:
+    await lab.define()
+    async with lab.door(allow_actions=True) as door:
+        await page.goto(door.entry())
+        await page.get_by_role("button", name="Snapshot…").click()
+        name = page.get_by_role("dialog").get_by_label("Name")
+        await expect(name).to_be_focused()
+        await page.keyboard.type("before")
+        await expect(name).to_have_value("before")
+        await expect(name).to_have_attribute("title", re.compile("^Letters, digits"))
+
+
 async def test_who_is_not_let_in_is_asked_for_the_token(lab: ShownLab, page: Page) -> None:
     await lab.define()
     async with lab.door() as door:
