@@ -365,7 +365,10 @@ def _require_same_nodes(record: ClusterRecord, name: str, snapshot: Snapshot) ->
 
 
 def snapshot_not_found(record: ClusterRecord, name: str) -> SnapshotNotFound:
-    """The error for a name without a snapshot."""
+    """The error for a name without a snapshot, or for one that is still to be taken."""
+    if name in record.snapshots:
+        message = f"snapshot {name!r} of cluster {record.cluster_name!r} is requested, and not taken yet"
+        return SnapshotNotFound(message, hint="see `cluster_status` and `cluster_events`")
     known = [*record.snapshots, *record.spec.snapshot_names]
     hint = meant(name, known, f"it has {', '.join(record.snapshots) or 'none'}")
     return SnapshotNotFound(f"cluster {record.cluster_name!r} has no snapshot {name!r}", hint=hint)

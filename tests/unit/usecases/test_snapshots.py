@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+from reconciler.model.record import SnapshotIntent
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
 from reconciler.model.status import HeldSnapshot
 from reconciler.usecases.snapshot_description import snapshot_info
+from reconciler.usecases.snapshots import snapshot_not_found
+from tests.unit.store.samples import sample_record
 
 
 def test_nodes_are_in_the_order_of_the_topology_whatever_that_of_the_manifest() -> None:
@@ -24,3 +27,9 @@ def test_nodes_are_in_the_order_of_the_topology_whatever_that_of_the_manifest() 
     )
     info = snapshot_info(HeldSnapshot(manifest=manifest), ("gamma", "beta", "alpha"))
     assert [*info.per_node] == ["gamma", "beta", "alpha", "left"]
+
+
+def test_a_snapshot_that_is_still_to_be_taken_is_not_called_unknown() -> None:
+    record = sample_record().model_copy(update={"snapshots": {"base": SnapshotIntent(request=1)}})
+    refused = snapshot_not_found(record, "base")
+    assert refused.message == "snapshot 'base' of cluster 'lab' is requested, and not taken yet"
