@@ -38,8 +38,8 @@ from reconciler.frontends.cli import (
 )
 from reconciler.frontends.cli.options import LogOptions, OutputFormat, asked_format, log_options
 from reconciler.frontends.cli.other_words import CommandGroup
-from reconciler.frontends.cli.plain_refusal import plain_refusal
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit, narrate, silence_stdout, tell_unprinted
+from reconciler.frontends.cli.plain_refusal import plain_refusal
 from reconciler.frontends.cli.session import FAILURE, INTERRUPTED
 from reconciler.frontends.streams import open_closed_streams
 
