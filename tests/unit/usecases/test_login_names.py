@@ -1,6 +1,7 @@
 """Logins for other programs: what the real ssh and the real Ansible make of them."""
 
 import json
+import os
 import subprocess
 import sys
 from ipaddress import IPv4Address
@@ -127,7 +128,12 @@ async def test_ansible_reads_the_same_from_every_form(runtime: Runtime, tmp_path
 def as_ansible_reads_it(inventory: Path) -> Any:
     program = Path(sys.executable).with_name("ansible-inventory")
     done = subprocess.run(
-        [program, "-i", inventory, "--list"], capture_output=True, text=True, check=True, cwd=inventory.parent
+        [program, "-i", inventory, "--list"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=inventory.parent,
+        env={**os.environ, "ANSIBLE_HOME": str(inventory.parent / "ansible")},
     )
     assert done.stderr == ""
     return json.loads(done.stdout)
