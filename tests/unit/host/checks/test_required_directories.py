@@ -70,3 +70,9 @@ def test_a_missing_key_can_be_made(tmp_path: Path) -> None:
 
 def test_a_missing_image_is_only_a_warning(tmp_path: Path) -> None:
     assert check_image(tmp_path / "base.qcow2").verdict is CheckOutcome.WARNING
+
+
+def test_an_image_of_another_name_is_as_good(tmp_path: Path) -> None:
+    (tmp_path / "debian-12.qcow2").touch()
+    found = check_image(tmp_path / "base.qcow2")
+    assert (found.verdict, found.message) == (CheckOutcome.OK, f"debian-12 in {tmp_path}")
