@@ -70,7 +70,7 @@ class Inspection:
         if look is None:
             record = await existing(self._runtime.store, cluster)
             return await self._status(record)
-        up = [name for name in look.record.spec.nodes if _state_in(look, name) is DomainState.RUNNING]
+        up = [name for name in look.record.spec.nodes if _standing(look, name).state is DomainState.RUNNING]
         return await self._shown(look.record, look, await self._asked(look.record, up))
 
     async def clusters(self) -> list[ClusterSummary]:
@@ -228,15 +228,11 @@ class Inspection:
         return dict(zip(up, probes, strict=True))
 
 
-def _state_in(look: Look, node: str) -> DomainState:
-    return _standing(look, node).state
-
-
 async def _node(
     record: ClusterRecord, name: str, look: Look, visit: Probe | ClusterError | None, elsewhere: str | None
 ) -> NodeStatus:
     """What is known of a node; `elsewhere` is the other host that it is on."""
-    state = _state_in(look, name)
+    state = _standing(look, name).state
     seen, error = (visit, None) if isinstance(visit, Probe) else (None, visit or _why_not_asked(look, name))
     silence = None if seen or state is not DomainState.RUNNING else await _silence(record, name, look)
     kernel = seen.kernel if seen else await _kernel_beyond_reach(record, name, state, silence, elsewhere)

@@ -16,7 +16,9 @@ from tests.waiting import BOOT_TIMEOUT_S
 NAMES = {"example-3node": SHARED_CLUSTER, "cli": SHARED_CLUSTER, "controller": "n0", "worker-0": "n1", "worker-1": "n2"}
 """What the pages call the cluster and its nodes: what they are called here."""
 
-ELSEWHERE = re.compile(r"vmcluster (watch|destroy|adopt|apply|plan)\b|make demo|rollback|the store was deleted")
+ELSEWHERE = re.compile(
+    r"vmcluster (watch|destroy (?!try-)|adopt|apply|plan)\b|make demo|rollback|the store was deleted"
+)
 """Ends with the session, takes the cluster of the other tests away, or needs the files of the demo: tested as such."""
 
 
