@@ -76,7 +76,8 @@ class Storm:
         self._duration_s = duration_s
         self._due = self._disturbances()
         self._raging: list[asyncio.Task[None]] = []
-        self._members_away = 0
+        self._are_members_away = False
+        self._absence = asyncio.Lock()
         self._written: dict[int, str] = {}
 
     def _disturbances(self) -> dict[int, Disturbance]:
@@ -246,15 +247,15 @@ class Storm:
 
     async def _without_members(self, count: int) -> None:
         gone = self._chance.sample(list(self.members), count)
-        self._members_away += 1
-        for member in gone:
-            member.stop()
-        await asyncio.sleep(self._chance.choice([0.3, _LOST_S]))
-        for member in gone:
-            if member.process is None:
+        async with self._absence:
+            self._are_members_away = True
+            for member in gone:
+                member.stop()
+            await asyncio.sleep(self._chance.choice([0.3, _LOST_S]))
+            for member in gone:
                 member.launch()
-        await asyncio.gather(*(asyncio.to_thread(member.wait_until_healthy) for member in gone))
-        self._members_away -= 1
+            await asyncio.gather(*(asyncio.to_thread(member.wait_until_healthy) for member in gone))
+            self._are_members_away = False
 
     async def _compact(self, _host: StormyHost) -> None:
         """Nobody who was away finds again what was changed meanwhile."""
@@ -309,13 +310,13 @@ class Storm:
 
     async def is_alive(self, name: str) -> bool | None:
         """Whether etcd holds the host's lease; None where nobody can tell."""
-        if self._members_away:
+        if self._are_members_away:
             return None
         try:
             (found,) = await self._etcd.read(one(keys.ALIVE + name.encode()))
         except StoreUnavailable:
             return None
-        return bool(found.kvs) or (None if self._members_away else False)
+        return bool(found.kvs) or (None if self._are_members_away else False)
 
     async def _until_converged(self) -> ClusterRecord:
         while not self.violations:
