@@ -1,4 +1,4 @@
-"""What libvirt tells of a machine, as counters: a golden sample of libvirt 9.0.0 and QEMU 7.2."""
+"""What libvirt tells of a machine, as counters: samples of libvirt 9.0.0 with QEMU 7.2, and 11.3.0 with QEMU 10.0."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,12 +8,13 @@ from reconciler.host.libvirt.domain_statistics import parse_counters
 from reconciler.model.document import PowerState
 from reconciler.model.node_load import NodeCounters
 
-GOLDEN = Path(__file__).with_name("golden") / "domstats.libvirt-9.0.0.txt"
+GOLDEN = Path(__file__).with_name("golden")
 
 
-def sample() -> dict[str, Any]:
+def sample(version: str = "9.0.0") -> dict[str, Any]:
     """What `virsh domstats` printed, with the types that Python's binding gives."""
-    pairs = (line.strip().partition("=")[::2] for line in GOLDEN.read_text().splitlines() if "=" in line)
+    lines = (GOLDEN / f"domstats.libvirt-{version}.txt").read_text().splitlines()
+    pairs = (line.strip().partition("=")[::2] for line in lines if "=" in line)
     return {key: int(value) if value.isdigit() else value for key, value in pairs}
 
 
@@ -30,6 +31,22 @@ def test_the_counters_of_all_disks_and_cards_are_summed() -> None:
         disk_writes=83,
         received_bytes=25873,
         sent_bytes=153011,
+    )
+
+
+def test_the_counters_of_the_newer_libvirt_are_the_same() -> None:
+    assert parse_counters(sample("11.3.0")) == NodeCounters(
+        power=PowerState.RUNNING,
+        vcpus=1,
+        cpu_time_s=0.45,
+        memory_bytes=512 * 1024**2,
+        resident_bytes=52500 * 1024,
+        disk_read_bytes=512,
+        disk_written_bytes=0,
+        disk_reads=1,
+        disk_writes=0,
+        received_bytes=90,
+        sent_bytes=0,
     )
 
 
