@@ -78,6 +78,31 @@ class Faults:
         Raises `NodeNotFound`, `InvalidArgument`, `NoParameters`, and `HostCapabilityMissing` if the host's kernel
         cannot do it; the request is then withdrawn.
         """
+        record, fault = await self._requested(cluster, request, duration_s, afresh=afresh)
+        await self._carry_out(record, fault)
+        return handle_of(fault, tuple(record.spec.nodes))
+
+    async def inject_held(
+        self, cluster: str, request: FaultRequest, *, duration_s: float | None = None
+    ) -> tuple[NetFaultHandle, int]:
+        """Inject a new fault with a file descriptor that keeps it active.
+
+        The fault is healed when the last copy of the descriptor is closed, even by a kill. If it cannot be applied in
+        time, it is taken back. Raises as `inject` does.
+        """
+        record, fault = await self._requested(cluster, request, duration_s, afresh=True)
+        lifeline = await self._heal_when_gone(cluster, fault.handle_id)
+        try:
+            await self._carry_out(record, fault)
+        except BaseException:
+            os.close(lifeline)
+            await self._take_back(cluster, fault.handle_id)
+            raise
+        return handle_of(fault, tuple(record.spec.nodes)), lifeline
+
+    async def _requested(
+        self, cluster: str, request: FaultRequest, duration_s: float | None, *, afresh: bool
+    ) -> tuple[ClusterRecord, Fault]:
         made: list[Fault] = []
 
         def edit(before: ClusterRecord) -> ClusterRecord:
@@ -91,8 +116,7 @@ class Faults:
             await self._runtime.links.require(request.shaping)
         record = await self._change(cluster, edit)
         (fault,) = made
-        await self._carry_out(record, fault)
-        return handle_of(fault, tuple(record.spec.nodes))
+        return record, fault
 
     async def heal(self, cluster: str, handle: str) -> bool:
         """Heal a fault; succeeds if it is already gone.
@@ -141,21 +165,6 @@ class Faults:
         )
         await self._converge(record)
 
-    async def heal_when_gone(self, cluster: str, handle: str) -> int:
-        """A file descriptor that keeps a fault active: the fault is healed when its last copy is closed, even by a
-        kill. If no healer process can be started, the fault is healed immediately and the error raised.
-        """
-        end, lifeline = os.pipe()
-        try:
-            await self._runtime.start_fault_watcher(cluster, handle, end)
-        except BaseException:
-            os.close(lifeline)
-            await self._take_back(cluster, handle)
-            raise
-        finally:
-            os.close(end)
-        return lifeline
-
     async def listing(self, cluster: str) -> list[NetFaultInfo]:
         """The desired faults, oldest first, with the observed state of each."""
         record = await existing(self._runtime.store, cluster)
@@ -170,6 +179,19 @@ class Faults:
         for end in (sender, receiver):
             _require_end(record, end)
         return explain_link(_wanted(record), tuple(record.spec.nodes), sender, receiver)
+
+    async def _heal_when_gone(self, cluster: str, handle: str) -> int:
+        """If no process that heals can be started, the fault is healed immediately and the error raised."""
+        end, lifeline = os.pipe()
+        try:
+            await self._runtime.start_fault_watcher(cluster, handle, end)
+        except BaseException:
+            os.close(lifeline)
+            await self._take_back(cluster, handle)
+            raise
+        finally:
+            os.close(end)
+        return lifeline
 
     async def _carry_out(self, record: ClusterRecord, fault: Fault) -> None:
         """Wait until a new fault is applied; withdraw it if it cannot be, or could not expire in time."""

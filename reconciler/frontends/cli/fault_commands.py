@@ -2,7 +2,7 @@
 
 # ruff: noqa: PLC0415  imports wait until a command runs
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +19,7 @@ from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.faults.link_verdicts import FaultVerification
-    from reconciler.model.faults import LinkExplanation, NetFaultHandle, NetFaultInfo, PartitionRequest
+    from reconciler.model.faults import FaultRequest, LinkExplanation, NetFaultHandle, NetFaultInfo, PartitionRequest
     from reconciler.usecases.network_faults import Healed
 
 app = Commands()
@@ -118,12 +118,7 @@ def partition(
         who = Sides(shape=shape, groups=_named(sides, shape), node=node, grudge=grudge)
         return partition_request(who, direction=direction, mode=mode, seed=seed)
 
-    return _inject(
-        lambda use: use.faults.inject(cluster, request(), duration_s=duration, afresh=held is not None),
-        cluster,
-        held,
-        CommandEnding(output=output, when_interrupted=_STAYS_WANTED),
-    )
+    return _inject(cluster, request, duration, held, output)
 
 
 @fault.command(cls=HoldingCommand, examples=("fault impair lab n0 n1 --delay 100 --loss 1",))
@@ -170,7 +165,7 @@ def impair(
 ) -> "NetFaultHandle":
     """Delay, drop, corrupt or slow down only what one node sends."""
 
-    async def inject(use: UseCases) -> "NetFaultHandle":
+    def request() -> "FaultRequest":
         from reconciler.faults.requests import impair_request
         from reconciler.model.links import Impairment
 
@@ -190,10 +185,9 @@ def impair(
             limit_packets=limit,
         )
         named = [name for target in targets or () for name in split_names(target)] or None
-        request = impair_request(source, named, asked, direction=direction, include_host=include_host)
-        return await use.faults.inject(cluster, request, duration_s=duration, afresh=held is not None)
+        return impair_request(source, named, asked, direction=direction, include_host=include_host)
 
-    return _inject(inject, cluster, held, CommandEnding(output=output, when_interrupted=_STAYS_WANTED))
+    return _inject(cluster, request, duration, held, output)
 
 
 @fault.command(examples=("fault heal lab partition-1", "fault heal lab --all"))
@@ -288,11 +282,17 @@ def _named(sides: tuple[tuple[str, ...], ...], shape: ShapeName) -> tuple[tuple[
 
 
 def _inject(
-    inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]",
     cluster: str,
+    request: "Callable[[], FaultRequest]",
+    duration_s: float | None,
     held: str | None,
-    how_to_end: CommandEnding,
+    output: OutputFormat,
 ) -> "NetFaultHandle":
+    how_to_end = CommandEnding(output=output, when_interrupted=_STAYS_WANTED)
     if held is None:
-        return present(inject, how_to_end)
+        return present(lambda use: use.faults.inject(cluster, request(), duration_s=duration_s), how_to_end)
+
+    async def inject(use: "UseCases") -> "tuple[NetFaultHandle, int]":
+        return await use.faults.inject_held(cluster, request(), duration_s=duration_s)
+
     raise typer.Exit(hold(inject, cluster, words_of(held), how_to_end))

@@ -55,23 +55,21 @@ def words_of(held: str) -> list[str]:
 
 
 def hold(
-    inject: "Callable[[UseCases], Awaitable[NetFaultHandle]]",
+    inject: "Callable[[UseCases], Awaitable[tuple[NetFaultHandle, int]]]",
     cluster: str,
     words: Sequence[str],
     how_to_end: CommandEnding,
 ) -> int:
     """Run a command under a fault, and return its exit code; 128 + N where signal N ended it.
 
+    `inject` answers with the fault and a file descriptor that keeps it active.
+
     The fault is healed whatever happens to the command or to this process: if this process is killed, a separate
     process notices and heals.
     """
 
-    async def begin(use: UseCases) -> "tuple[NetFaultHandle, int]":
-        fault = await inject(use)
-        return fault, await use.faults.heal_when_gone(cluster, fault.handle_id)
-
     with _deferred() as received:
-        fault, lifeline = run_command(begin, how_to_end)
+        fault, lifeline = run_command(inject, how_to_end)
         narrate(f"{fault.handle_id} is active while this runs: {shlex.join(words)}")
         try:
             code = _run(words, received)

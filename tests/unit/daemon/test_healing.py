@@ -120,8 +120,8 @@ async def test_a_fault_whose_holder_cannot_be_watched_is_not_left_desired(
     await wanted(runtime.store, None, None)
     monkeypatch.setattr(healers, "_PROGRAM", ("/no/such/program",))
     with pytest.raises(HostCommandFailed, match="/no/such/program"):
-        await Faults(runtime, actor="test").heal_when_gone(CLUSTER, "partition-2")
-    assert await faults(runtime.store) == ["partition-1"]
+        await Faults(runtime, actor="test").inject_held(CLUSTER, SPLIT)
+    assert await faults(runtime.store) == ["partition-1", "partition-2"]
 
 
 async def test_a_fault_that_nobody_would_end_in_time_is_not_left_desired(
