@@ -1,6 +1,6 @@
 """Says in plain words why the value of an option does not fit.
 
-Typer 0.27 and newer check values with Pydantic, and print its messages, which are written for programmers.
+Typer checks values with Pydantic, and prints its messages, which are written for programmers.
 """
 
 import re

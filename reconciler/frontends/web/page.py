@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, OperationTimeout
 from reconciler.frontends.web.access import Access
 from reconciler.frontends.web.page_messages import Spell
 from reconciler.frontends.web.sources import Sources
@@ -17,6 +17,7 @@ Work = Callable[[UseCases], Awaitable[T]]
 Words = Callable[[str, str], str]
 """Spells the calls that a text about a cluster names, as the reader of the page types them."""
 
+_ENDED = OperationTimeout("the page's server ended first", hint="`cluster_status` shows what was done")
 MOST_CHANGES = 50
 """So many actions may be under way at once."""
 
@@ -50,7 +51,8 @@ class Page:
         task = asyncio.ensure_future(self.answer(cluster, work))
         self._settling.add(task)
         task.add_done_callback(self._settling.discard)
-        return await asyncio.shield(task)
+        await asyncio.wait({task})
+        return {"result": None, "error": self._told(cluster, _ENDED)} if task.cancelled() else task.result()
 
     @property
     def busy(self) -> bool:

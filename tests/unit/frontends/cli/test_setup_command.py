@@ -273,7 +273,7 @@ def test_under_sudo_the_files_are_those_of_the_user_who_called_it_and_belong_to_
         before = picture(home)
         ended = invoke(*CLIENTS)
         assert ended.code == 0, ended.err
-        assert f"  nobody ALL=(root) NOPASSWD: {server_command(account)[2]}\n" in ended.out
+        assert f"  nobody ALL=(root) NOPASSWD: {' '.join(server_command(account)[2:])}\n" in ended.out
         assert {path.stat().st_uid for path in home.rglob("*")} == {nobody.pw_uid}
         assert json.loads((home / ".cursor/mcp.json").read_text())["mcpServers"]["vmcluster"]["command"] == "sudo"
         assert invoke("setup", "--undo", "--yes").code == 0

@@ -267,6 +267,18 @@ async def test_an_action_continues_when_its_browser_has_gone(lab: ShownLab, door
         await eventually(lambda: getattr(lab.there.power["alpha"], "state", None) is PowerState.RUNNING)
 
 
+async def test_an_action_that_its_server_does_not_see_the_end_of_is_answered_with_that(lab: ShownLab) -> None:
+    await lab.define()
+    lab.boot.clear()
+    async with lab.door(allow_actions=True) as door:
+        client = client_of(door, token_of(lab))
+        asked = asyncio.create_task(client.post(f"/api/clusters/{CLUSTER}/actions/crash", json={"node": "alpha"}))
+        await eventually(lambda: getattr(lab.there.power["alpha"], "state", None) is PowerState.OFF)
+    answer = await asked
+    await client.aclose()
+    assert answer.json()["error"]["code"] == "TIMEOUT"
+
+
 async def test_the_page_that_is_served_is_found_until_it_ends(lab: ShownLab) -> None:
     state_dir = lab.runtime.settings.state_dir
     assert await asyncio.to_thread(entry_to_running, state_dir, "") is None
