@@ -16,6 +16,9 @@ ELSEWHERE = {
     "adopt",
     "destroy",
     "image-build",
+    "fork",
+    "image-pull",
+    "image-rm",
     "template-rm",
     "artifact-install",
     "artifact-uninstall",
@@ -24,7 +27,7 @@ ELSEWHERE = {
     "event",
     *(f"host-{verb}" for verb in ("show", "cordon", "uncordon", "drain", "forget")),
 }
-"""What would take the cluster away, or its time, or needs more than it or every host has: other hosts, a template."""
+"""What would take the cluster away, or its time, or needs more than it or every host has: other hosts, a server."""
 
 
 def command_lines(directory: Path, state_dir: Path) -> list[list[str]]:
@@ -45,6 +48,7 @@ def command_lines(directory: Path, state_dir: Path) -> list[list[str]]:
         fault partition {CLUSTER} n0 n1 ; fault list {CLUSTER}
         fault explain {CLUSTER} n0 n1 ; fault verify {CLUSTER} n0 n2 --count 3 ; fault heal {CLUSTER} --all
         artifact register {directory}/a --kernel 6.1.0 ; artifact register {directory}/b --kernel 6.1.0
+        image list ; image info base ; top {CLUSTER}
         topology list ; topology show {CLUSTER} ; host list ; template build {CLUSTER} ; template list ; template verify
         job start {CLUSTER} n0 -- true ; job status {CLUSTER}
         artifact list ; store copy {state_dir} {directory}/store
