@@ -33,7 +33,7 @@ class ToolService:
     """The use cases in this process. If opening them fails, that is the answer, and the next call tries again."""
 
     def __init__(self, runtime: Runtime | None = None) -> None:
-        """With a `runtime`, over what this process has open already: its log and its end are not the tools' affair."""
+        """With a `runtime`, over what this process has open already: its opener sets up the log and closes it."""
         if runtime is None:
             log_to_stderr(LogLevel.INFO)
         self._runtime = runtime

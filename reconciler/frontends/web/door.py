@@ -130,7 +130,7 @@ def _served_metrics(metrics: CollectorRegistry) -> Callable[[Request], Response]
 
 
 class _Server(uvicorn.Server):
-    """A server beside other work: signals are that work's affair."""
+    """A server beside other work, which handles the signals."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

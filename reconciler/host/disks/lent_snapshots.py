@@ -6,7 +6,6 @@ fork's first layer and goes after its last one: as long as it exists, no cluster
 
 import threading
 from collections import defaultdict
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -101,23 +100,37 @@ def remove_unless_held(overlay_dir: Path, cluster: str, name: str) -> None:
 
 
 def forks_by_snapshot(overlay_dir: Path, cluster: str) -> dict[str, tuple[str, ...]]:
-    """The forks that hold each snapshot of a cluster. Blocking; one look at a mark for each cluster there is."""
+    """The forks that hold each snapshot of a cluster. Blocking; one look at a mark for each cluster there is.
+
+    Raises `OperationFailed` if a mark cannot be read, which may be that of a fork.
+    """
     found: defaultdict[str, list[str]] = defaultdict(list)
     for other in sorted(directory_names(overlay_dir)):
-        with suppress(OSError):  # no fork, or not a cluster's directory
-            mark = read_mark(_path(overlay_dir, other))
-            if mark is not None and (mark.cluster, mark.facts.get(_CLUSTER)) == (other, cluster):
-                found[mark.facts[_SNAPSHOT]].append(other)
+        path = _path(overlay_dir, other)
+        try:
+            mark = read_mark(path)
+        except (FileNotFoundError, NotADirectoryError):  # no fork, or not a cluster's directory
+            continue
+        except OSError as error:
+            raise OperationFailed(f"{path}, which says what a fork stands on, cannot be read: {error}") from error
+        if mark is not None and (mark.cluster, mark.facts.get(_CLUSTER)) == (other, cluster):
+            found[mark.facts[_SNAPSHOT]].append(other)
     return {snapshot: tuple(forks) for snapshot, forks in found.items()}
 
 
 def with_forks(
     snapshots: dict[str, Snapshot | Unknown], overlay_dir: Path, cluster: str
 ) -> dict[str, Snapshot | Unknown]:
-    """The snapshots of a cluster with the forks that hold them. A damaged one that is held is not deleted either."""
+    """The snapshots of a cluster with the forks that hold them. A damaged one that is held is not deleted either.
+
+    While it is not known which are held, all of them are unknown.
+    """
     if not snapshots:
         return snapshots
-    forks = forks_by_snapshot(overlay_dir, cluster)
+    try:
+        forks = forks_by_snapshot(overlay_dir, cluster)
+    except OperationFailed as error:
+        return dict.fromkeys(snapshots, Unknown(unknown=str(error), code=error.code))
     return {name: _held(of, forks[name]) if name in forks else of for name, of in snapshots.items()}
 
 

@@ -1,13 +1,16 @@
 """The snapshots that forks stand on, as the directories say."""
 
+import errno
+import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Conflict, SnapshotLost
+from reconciler.errors import Conflict, OperationFailed, SnapshotLost
 from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
+from reconciler.host.disks import lent_snapshots
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.lent_snapshots import (
     forks_by_snapshot,
@@ -87,6 +90,21 @@ async def test_a_fork_knows_the_whole_chain_before_it_holds_it_and_after(overlay
     assert lent(overlays) == before.model_copy(update={"held": True})
     (found,) = observe_lent(overlays, FORK, None).values()
     assert found == lent(overlays), "the directory says so, whatever the record does"
+
+
+async def test_no_snapshot_is_free_while_the_file_of_a_fork_cannot_be_read(
+    overlays: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hold(overlays)
+
+    def broken(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(lent_snapshots, "read_mark", broken)  # no disk fails on request
+    (found,) = with_forks({NAME: lent(overlays)}, overlays, LAB).values()
+    assert isinstance(found, Unknown)
+    with pytest.raises(OperationFailed, match="cannot be read"):
+        remove_unless_held(overlays, LAB, NAME)
 
 
 async def test_a_held_snapshot_is_not_deleted_and_names_its_forks(overlays: Path) -> None:
