@@ -3,6 +3,7 @@
 import { announce, byId, el } from "./dom.js";
 import { act, ask } from "./session.js";
 
+// A question is about the cluster that was shown when it was asked, whatever is shown when it is answered.
 export class Actions {
   // `cluster()` is the name of the cluster that is shown, `view()` what is known of it, `graph` where lines are drawn.
   constructor(cluster, view, graph) {
@@ -22,38 +23,41 @@ export class Actions {
   }
 
   start(nodes) {
-    return this.#do("start", { nodes }, nodes ? `Starting ${nodes.join(", ")}` : "Starting all nodes");
+    return this.#do(this.cluster(), "start", { nodes }, nodes ? `Starting ${nodes.join(", ")}` : "Starting all nodes");
   }
 
   heal(fault) {
-    return this.#do("heal", { fault }, fault ? `Healing ${fault}` : "Healing all faults");
+    return this.#do(this.cluster(), "heal", { fault }, fault ? `Healing ${fault}` : "Healing all faults");
   }
 
   async crash(node) {
+    const cluster = this.cluster();
     if (await confirmed(`Crash ${node}?`, [el("p", {}, "Its power is cut: what it has not written to its disk is lost. Then it boots again.")], "Crash"))
-      await this.#do("crash", { node }, `Crashing ${node}`);
+      await this.#do(cluster, "crash", { node }, `Crashing ${node}`);
   }
 
   async snapshot() {
+    const cluster = this.cluster();
     const name = el("input", {
       name: "name", required: true, pattern: "[A-Za-z0-9][A-Za-z0-9._\\-]*", value: suggested(this.view()), autocomplete: "off",
       title: "Letters, digits, dots, hyphens and underscores; the first is a letter or digit", onfocus: () => name.select(),
     });
     const memory = el("input", { type: "checkbox", name: "memory" });
     if (await confirmed("Take a snapshot", [el("label", {}, "Name ", name), el("label", {}, memory, " with memory")], "Take"))
-      await this.#do("snapshot", { name: name.value, memory: memory.checked }, `Taking snapshot ${name.value}`);
+      await this.#do(cluster, "snapshot", { name: name.value, memory: memory.checked }, `Taking snapshot ${name.value}`);
   }
 
   async revert(name) {
+    const cluster = this.cluster();
     let losses;
     try {
-      losses = lossesInWords(await ask(`/api/clusters/${encodeURIComponent(this.cluster())}/snapshots/${encodeURIComponent(name)}/losses`));
+      losses = lossesInWords(await ask(`/api/clusters/${encodeURIComponent(cluster)}/snapshots/${encodeURIComponent(name)}/losses`));
     } catch (error) {
       await refused(error);
       return;
     }
     const body = [el("p", {}, "All nodes go back to it. This is lost:"), el("ul", {}, losses.map((text) => el("li", {}, text)))];
-    if (await confirmed(`Revert to ${name}?`, body, "Revert")) await this.#do("revert", { name }, `Reverting to ${name}`);
+    if (await confirmed(`Revert to ${name}?`, body, "Revert")) await this.#do(cluster, "revert", { name }, `Reverting to ${name}`);
   }
 
   draw() {
@@ -67,6 +71,7 @@ export class Actions {
   }
 
   async partition(left, right) {
+    const cluster = this.cluster();
     const sides = this.view().nodes.map(({ name }) => {
       const radio = (side, checked) => el("input", { type: "radio", name: `side-${name}`, value: side, checked, "aria-label": `${name}: ${side || "untouched"}` });
       const neither = !left.includes(name) && !right.includes(name);
@@ -79,15 +84,15 @@ export class Actions {
     if (!(await confirmed("Cut the links between two sides", body, "Cut"))) return;
     const chosen = (side) => sides.filter((row) => row.querySelector("input:checked")?.value === side).map((row) => row.dataset.node);
     const groups = [chosen("left"), chosen("right")];
-    await this.#do("partition", { groups, duration_s: seconds.value ? Number(seconds.value) : null }, `Cutting ${groups[0].join(", ")} from ${groups[1].join(", ")}`);
+    await this.#do(cluster, "partition", { groups, duration_s: seconds.value ? Number(seconds.value) : null }, `Cutting ${groups[0].join(", ")} from ${groups[1].join(", ")}`);
   }
 
-  async #do(action, details, told) {
+  async #do(cluster, action, details, told) {
     const hint = byId("hint");
     hint.textContent = `${told} …`;
     announce(told);
     try {
-      hint.textContent = await act(this.cluster(), action, details);
+      hint.textContent = await act(cluster, action, details);
       announce(hint.textContent);
     } catch (error) {
       hint.textContent = "";

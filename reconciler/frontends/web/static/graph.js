@@ -52,6 +52,7 @@ export class Graph {
   }
 
   clear() {
+    this.cutBy(null);
     this.#view = null;
     for (const group of [this.cables, this.links, this.boxes, this.labels]) group.replaceChildren();
     this.#nodes.clear();
@@ -206,7 +207,8 @@ export class Graph {
   }
 
   #key(event) {
-    const names = this.#view?.nodes.map((node) => node.name) ?? [];
+    if (!this.#view) return;
+    const names = this.#view.nodes.map((node) => node.name);
     const at = names.indexOf(event.target.dataset?.node);
     if (event.key === "+" || event.key === "-") this.#zoom(event.key === "+" ? 0.8 : 1.25);
     else if (event.key === "0") this.#fit();
@@ -267,10 +269,11 @@ export class Graph {
     const start = this.#point(event);
     const name = event.target.closest?.("[data-node]")?.dataset.node;
     const drag = this.#cutting ? this.#drawing(start) : name ? this.#moving(name, start) : this.#panning(event);
-    const move = (next) => drag.move(next);
+    const there = () => this.#view && (!name || this.#nodes.has(name)); // what is dragged may go meanwhile
+    const move = (next) => there() && drag.move(next);
     const end = (last) => {
       this.root.removeEventListener("pointermove", move);
-      drag.end(last);
+      if (there()) drag.end(last);
     };
     if (this.#cutting) event.preventDefault();
     this.root.setPointerCapture?.(event.pointerId);

@@ -44,7 +44,13 @@ function hello({ actions: may, now: theirs }) {
   ahead = theirs - Date.now() / 1000;
   allowed = may ? actions : null;
   if (byId("toolbar").childElementCount !== (may ? 5 : 0)) byId("toolbar").replaceChildren(...(may ? actions.toolbar() : []));
+  allowActions();
   nodeConsole.open(shown.cluster, consoleNode());
+}
+
+// What is done to a cluster needs one that is known.
+function allowActions() {
+  for (const button of byId("toolbar").children) button.disabled = !view;
 }
 
 function connected(state) {
@@ -69,6 +75,7 @@ function showClusters(clusters) {
 function showView(next) {
   const before = view?.name === next.name ? view : null;
   view = next;
+  allowActions();
   trouble(next.trouble);
   graph.show(next);
   graph.select(shown.node);
@@ -104,6 +111,7 @@ function showEvents(items) {
 
 function gone(message) {
   view = null;
+  allowActions();
   graph.clear();
   trouble(message);
   for (const id of ["faults", "conditions", "snapshots"]) {
@@ -125,6 +133,7 @@ function choose(next) {
   if (next.cluster !== undefined && next.cluster !== shown.cluster) {
     Object.assign(shown, { cluster: next.cluster, node: "" });
     view = null;
+    allowActions();
     events.clear();
   }
   Object.assign(shown, next);

@@ -169,6 +169,19 @@ async def test_a_name_is_typed_over_the_suggested_one(lab: ShownLab, page: Page)
         await expect(name).to_have_attribute("title", re.compile("^Letters, digits"))
 
 
+async def test_nothing_is_done_to_a_cluster_of_which_nothing_is_known_yet(lab: ShownLab, page: Page) -> None:
+    await lab.define()
+    greeting = 'event: hello\ndata: {"actions": true, "now": 1}\n\n'
+    await page.route("**/api/feed?*", lambda route: route.fulfill(body=greeting))
+    async with lab.door(allow_actions=True) as door:
+        await page.goto(door.entry())
+        for action in ("Start all", "Snapshot…", "Draw a cut", "Partition…", "Heal all"):
+            await expect(page.get_by_role("button", name=action)).to_be_disabled()
+        await page.unroute("**/api/feed?*")
+        await page.get_by_role("button", name="Partition…").click()
+        await expect(page.get_by_role("dialog").get_by_label("alpha: untouched")).to_be_checked()
+
+
 async def test_who_is_not_let_in_is_asked_for_the_token(lab: ShownLab, page: Page) -> None:
     await lab.define()
     async with lab.door() as door:
