@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from hypothesis import HealthCheck, settings
 from tests.lab import WORK_DIR, inside_lab
 
 os.environ.pop("PYTHONUNBUFFERED", None)  # commands that tests run hold their output back, as a user's do
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so a shell starts what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # commands that tests interrupt would inherit it
 settings.register_profile("ci", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", settings.get_profile("ci"), max_examples=5000)
 settings.register_profile("brief", settings.get_profile("ci"), max_examples=8)

@@ -206,7 +206,7 @@ def test_an_interrupted_stop_goes_on_when_it_is_asked_for_again(vmcluster: Vmclu
     vmcluster("apply", "cli", "--no-start")
     vmcluster("start", "cli", "--no-wait")
     with subprocess.Popen(
-        ["env", "--default-signal=INT", *COMMAND, "stop", "cli"],  # a suite in the background ignores it
+        [*COMMAND, "stop", "cli"],
         env=bed.environment,
         stderr=subprocess.PIPE,
         text=True,
