@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reconciler.host.disks.image_file import GONE, image_identity
 from reconciler.host.file_ends import Ends, NoFile, read_ends
+from reconciler.host.initrd_formats import PADDING_BYTES, is_modern_lz4, may_be_initrd
 from reconciler.host.magic import (
     ARCHIVES,
     BZIMAGE,
@@ -22,7 +23,7 @@ from reconciler.model.record import BootSpec, ClusterRecord, NodeSpec
 
 _INITRDS = frozenset({*UNPACKERS, "cpio"})
 _NO_INITRDS = DISK_FORMATS | NO_DISKS | ARCHIVES | {"tar", "old cpio", "compress", "lzip"}
-"""An initrd may be a file system whose header is not known here; it cannot be one of these."""
+"""Formats that are not an initrd, whatever a kernel could read into their first bytes."""
 
 _WORDS = {RAW: "an unknown format", ELF: "an ELF file", ISO: "an ISO 9660 image"}
 
@@ -72,7 +73,7 @@ def _identity(boot: BootSpec) -> str:
 def why_not_booted(path: Path, *, is_kernel: bool) -> str | None:
     """What is wrong with a kernel, or else an initrd, and what helps; None if it is good. Blocking."""
     try:
-        ends = read_ends(path, lambda head: max(len(head), ENOUGH_BYTES))
+        ends = read_ends(path, _wanted_bytes)
     except OSError as error:
         return f"cannot be read: {error.strerror} (correct the path)"
     except NoFile as error:
@@ -80,6 +81,11 @@ def why_not_booted(path: Path, *, is_kernel: bool) -> str | None:
     if ends.size_bytes == 0:
         return "is empty (correct the path)"
     return _why_no_kernel(ends) if is_kernel else _why_no_initrd(ends)
+
+
+def _wanted_bytes(head: bytes) -> int:
+    """How much of a file tells what it is: more where it begins with padding."""
+    return max(len(head), ENOUGH_BYTES if head.strip(b"\0") else PADDING_BYTES)
 
 
 def _why_no_kernel(ends: Ends) -> str | None:
@@ -98,6 +104,8 @@ def _why_no_initrd(ends: Ends) -> str | None:
     found = what_it_is(ends.head, ends.ending)
     if found == BZIMAGE:
         return "is a bzImage, not an initrd (use the initrd; are kernel and initrd swapped?)"
-    if found in _NO_INITRDS:
+    if is_modern_lz4(ends.head):
+        return "is lz4 in a frame that kernels do not unpack (compress the cpio archive with lz4 -l)"
+    if found in _NO_INITRDS or not may_be_initrd(ends.head):
         return f"is {_WORDS.get(found, found)}, not an initrd (use a cpio archive, compressed or not)"
     return None
