@@ -51,7 +51,7 @@ from reconciler.model.record import (
 )
 from reconciler.model.topology import DiskBus, Firmware, Forward, StartMode, VirtType
 
-DOMAIN_TEMPLATE_VERSION = 2
+DOMAIN_TEMPLATE_VERSION = 3
 """Incremented when the XML that we render changes: every domain is then redefined, without a restart."""
 
 SEED_TARGET = "vdz"

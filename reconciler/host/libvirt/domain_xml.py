@@ -53,6 +53,7 @@ def render_domain(cluster: str, node: str, domain: Domain, carried_out: Epochs, 
     root = ET.Element("domain", type=domain.virt_type)
     _text(root, "name", names.domain_name(cluster, node))
     _text(root, "uuid", domain.uuid)
+    _child(root, "genid")  # libvirt gives each restored memory another: its kernel then draws fresh random numbers
     mark = domain_mark(cluster, node, domain, carried_out, origin)
     _child(root, "metadata").append(domain_mark_element(mark))
     _text(root, "memory", str(domain.memory_mb), unit="MiB")

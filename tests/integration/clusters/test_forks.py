@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import Conflict, HostCapabilityMissing
+from reconciler.host.libvirt.xml import parse_element
 from reconciler.model.names import cluster_dir
 from reconciler.model.plan import HoldSnapshot, ResumeMemory
 from reconciler.usecases import forks as forks_usecase
@@ -67,6 +68,15 @@ async def test_each_lab_answers_for_itself_at_the_same_address(lab: Session) -> 
     handles = [await lab.inspection.handle(cluster) for cluster in (CLUSTER, FORK)]
     assert {handle.nodes[1].ip for handle in handles} == {"192.168.150.11"}
     assert [handle.nodes[1].bind_address for handle in handles] == [None, "192.168.150.254"]
+
+
+async def test_each_lab_knows_that_its_memory_goes_on_elsewhere_too(lab: Session) -> None:
+    """A kernel with the driver draws fresh random numbers then (CONFIG_VMGENID, which Debian's cloud kernel lacks)."""
+    assert await said(lab, FORK, "n0", "ls -d /sys/bus/acpi/devices/QEMUVGID:00")
+    with host_libvirt() as handle:
+        machines = [domain for domain in handle.listAllDomains() if domain.isActive()]
+        generations = [parse_element(domain.XMLDesc()).findtext("genid") for domain in machines]
+    assert len(set(generations) - {None}) == len(machines) == 4
 
 
 async def test_files_go_to_the_lab_that_they_are_meant_for(lab: Session, tmp_path: Path) -> None:
