@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from reconciler.model.abridging import Abridgeable
 from reconciler.model.base import Frozen
+from reconciler.model.message_text import MessageText
 from reconciler.model.names import IMAGE_DIR
 from reconciler.model.record import NodeSpec
 from reconciler.model.timestamps import Moment
@@ -59,6 +60,15 @@ class HostRecord(HostReport):
     lost_since: Moment | None = Field(
         default=None, description="When others first noticed that it does not; null while it is alive."
     )
+    unreadable: MessageText = Field(
+        default="", description="Why the store's record of it cannot be read, with the remedy; empty if it can."
+    )
+
+    @classmethod
+    def of_unreadable(cls, name: str, why: str) -> "HostRecord":
+        """A host of which nothing but its name is known."""
+        nothing = dict.fromkeys(("vcpus", "memory_mb", "disk_bytes", "disk_free_bytes"), 0)
+        return cls.model_validate({**nothing, "name": name, "version": "", "kvm_usable": False, "unreadable": why})
 
 
 class HostUse(Frozen):

@@ -212,6 +212,22 @@ class ClusterSummary(Abridgeable):
     generation: int = Field(description="Version of the desired state; grows with each change.")
     conditions: tuple[Condition, ...] = Field(default=(), description="As of the last round.")
     forked_from: str | None = Field(default=None, description=_FORKED_FROM)
+    unreadable: MessageText = Field(
+        default="", description="Why its record or status cannot be read, with the remedy; empty if both can."
+    )
+
+    @classmethod
+    def of_unreadable(cls, name: str, why: str) -> "ClusterSummary":
+        """A cluster of which nothing but its name is known."""
+        return cls(
+            cluster_name=name,
+            nodes=(),
+            node_count=0,
+            wanted_running=0,
+            destroyed=False,
+            generation=0,
+            unreadable=why,
+        )
 
 
 class SnapshotFile(Frozen):

@@ -19,6 +19,9 @@ def obstacles(
 
     The images with digests that are `offered` can be fetched from other hosts.
     """
+    if host.unreadable:
+        yield host.unreadable
+        return
     if host.cordoned:
         yield "it is cordoned"
     if not host.alive:

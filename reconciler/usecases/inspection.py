@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.concurrency import together
 from reconciler.controller.round_results import Look
-from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, SshError
+from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, RecordUnreadable, SshError
 from reconciler.faults.combine import wanted_at
 from reconciler.faults.kinds import pulled_by
 from reconciler.guest.address import GuestAddress
@@ -75,8 +75,15 @@ class Inspection:
 
     async def clusters(self) -> list[ClusterSummary]:
         """Every cluster that has a record, including destroyed ones with kept disks; contacts no node."""
-        looks = await together(*map(self._runtime.looks.look, await self._runtime.store.names()))
-        return [_summary(look) for look in looks if look is not None]
+        found = await together(*map(self._listed, await self._runtime.store.names()))
+        return [summary for summary in found if summary is not None]
+
+    async def _listed(self, cluster: str) -> ClusterSummary | None:
+        try:
+            look = await self._runtime.looks.look(cluster)
+        except RecordUnreadable as error:
+            return ClusterSummary.of_unreadable(cluster, str(error))
+        return None if look is None else _summary(look)
 
     async def handle(self, cluster: str, *, partial: bool = False) -> ClusterHandle:
         """How to log in to every node, or with `partial` to those that answer.

@@ -69,10 +69,17 @@ class ViewChanges:
         except RecordUnreadable as error:
             return str(error)
 
+    async def _readable(self, cluster: str) -> Any:
+        """What the store says of a cluster, or why that cannot be read."""
+        try:
+            return await self._entry(cluster)
+        except RecordUnreadable as error:
+            return str(error)
+
     async def _now(self, one: Viewed) -> Any:
         match one.view:
             case View.CLUSTERS:
-                return [(name, await self._entry(name)) for name in await self._store.names()]
+                return [(name, await self._readable(name)) for name in await self._store.names()]
             case View.STATUS:
                 return await self._entry(one.cluster)
             case View.FAULTS:

@@ -8,7 +8,8 @@ from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import printable
 from reconciler.model.host import ForgottenHost, HostInfo
 
-_STYLES = {"Ready": "green", "Ready,Cordoned": "yellow", "Lost": "red", "Lost,Cordoned": "red"}
+_UNREADABLE = "Unreadable"
+_STYLES = {_UNREADABLE: "red", "Ready": "green", "Ready,Cordoned": "yellow", "Lost": "red", "Lost,Cordoned": "red"}
 
 
 def show_hosts(hosts: Sequence[HostInfo]) -> None:
@@ -19,6 +20,9 @@ def show_hosts(hosts: Sequence[HostInfo]) -> None:
         _STYLES,
         empty="no host has reported yet; run `vmcluster watch` on every host",
     )
+    for host in hosts:
+        if host.unreadable:
+            typer.echo(printable(host.unreadable))
 
 
 def show_host(host: HostInfo) -> None:
@@ -45,10 +49,9 @@ def show_forgotten(forgotten: ForgottenHost) -> None:
 
 
 def _row(host: HostInfo) -> list[str]:
-    status = "Ready" if host.alive else "Lost"
     return [
         host.name,
-        f"{status},Cordoned" if host.cordoned else status,
+        _status(host),
         str(host.address or "-"),
         str(host.use.node_count),
         f"{host.use.vcpus}/{host.vcpus}",
@@ -57,3 +60,10 @@ def _row(host: HostInfo) -> list[str]:
         "yes" if host.kvm_usable else "no",
         ",".join(f"{key}={value}" for key, value in host.labels.items()) or "-",
     ]
+
+
+def _status(host: HostInfo) -> str:
+    if host.unreadable:
+        return _UNREADABLE
+    status = "Ready" if host.alive else "Lost"
+    return f"{status},Cordoned" if host.cordoned else status

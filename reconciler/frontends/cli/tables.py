@@ -96,6 +96,9 @@ def show_clusters(clusters: Sequence[ClusterSummary]) -> None:
         STATE_STYLES,
         empty="no clusters; create one with `vmcluster apply TOPOLOGY`",
     )
+    for cluster in clusters:
+        if cluster.unreadable:
+            _line(cluster.unreadable)
 
 
 def show_handle(handle: ClusterHandle, commands: Sequence[str]) -> None:
@@ -158,6 +161,8 @@ def _show_conditions(conditions: Iterable[Condition]) -> None:
 
 
 def _wanted(cluster: ClusterSummary) -> str:
+    if cluster.unreadable:
+        return "unreadable"
     if cluster.destroyed:
         return "destroyed, disks kept"
     return f"{cluster.wanted_running} running"

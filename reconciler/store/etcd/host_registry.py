@@ -5,7 +5,7 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 
-from reconciler.errors import Conflict, HostNotFound
+from reconciler.errors import Conflict, HostNotFound, RecordUnreadable
 from reconciler.model.host import HostRecord, HostReport
 from reconciler.model.status import RecordStatus
 from reconciler.store.etcd import key_names as keys
@@ -50,7 +50,7 @@ class EtcdHosts:
             some = wanted[begin : begin + OPERATIONS_LIMIT]
             found = await self._etcd.read(*(one(keys.HOSTS + of.encode()) for of in some))
             for name, answer in zip(some, found, strict=True):
-                if answer.kvs and (address := _report(name, answer.kvs[0].value).address) is not None:
+                if answer.kvs and (address := _said(name, answer.kvs[0].value).address) is not None:
                     self._addresses[name] = (now_s, address)
         return {name: self._addresses[name][1] for name in names if name in self._addresses}
 
@@ -135,10 +135,16 @@ class EtcdHosts:
 
 def _record(name: str, value: bytes, lost: bytes | None, *, cordoned: bool) -> HostRecord:
     """The record of a host; `lost` is since when it is not alive."""
-    lost_since = None if lost is None else moment_or_none(lost)
-    return HostRecord(**dict(_report(name, value)), cordoned=cordoned, alive=lost is None, lost_since=lost_since)
+    seen = {"cordoned": cordoned, "alive": lost is None, "lost_since": None if lost is None else moment_or_none(lost)}
+    return _said(name, value).model_copy(update=seen)
 
 
-def _report(name: str, value: bytes) -> HostReport:
+def _said(name: str, value: bytes) -> HostRecord:
+    """What a host says of itself."""
     what = f"record of host {name}"
-    return parsed(HostReport, document_in(text_of(value, keys.unpacked, what), what), what)
+    try:
+        report = parsed(HostReport, document_in(text_of(value, keys.unpacked, what), what), what)
+    except RecordUnreadable as error:
+        hint = "a restart of `vmcluster watch` on that host writes it again"
+        return HostRecord.of_unreadable(name, f"{error.message} ({hint})")
+    return HostRecord(**dict(report))

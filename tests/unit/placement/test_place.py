@@ -195,3 +195,10 @@ def test_no_host_is_overfilled_and_a_second_placement_changes_nothing(
     for name, record in there.items():
         assert sum(wanted[node].memory_mb for node, of in placed.items() if of == name) <= record.memory_mb
     assert where(wanted, policy, replace(situation, present=placed)) == placed
+
+
+def test_a_host_whose_record_cannot_be_read_gets_no_new_node_and_keeps_those_it_has() -> None:
+    hosts = {"one": HostRecord.of_unreadable("one", "the record of host one cannot be read: it is empty")}
+    with pytest.raises(PlacementRefused, match="one: the record of host one cannot be read"):
+        place({"a": NODE}, SPREAD, Situation(hosts))
+    assert place({"a": NODE}, SPREAD, Situation(hosts, present={"a": "one"}))["a"].kept

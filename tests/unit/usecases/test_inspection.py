@@ -24,7 +24,8 @@ from reconciler.usecases.inspection import Inspection
 from tests.kvm_verdict import give_kvm_verdict
 from tests.simulation.worlds import CLUSTER, NOW, as_wanted, running_record
 from tests.unit.plan.test_kind_planners import altered
-from tests.unit.store.samples import sample_record
+from tests.unit.store.samples import sample_record, sample_status
+from tests.unit.store.test_database import altered as altered_rows
 from tests.unit.usecases.test_login import with_host_keys
 
 FAILURE = Obstacle(code=ErrorCode.OPERATION_FAILED, message="the disk is full", node="alpha")
@@ -211,3 +212,19 @@ async def test_a_login_that_a_dead_node_owes_is_not_said_to_be_on_its_way(
         await Inspection(runtime).wait_for_ssh(
             with_host_keys(sample_record(), tmp_path), ["alpha"], timeout_s=3, progress=no_progress
         )
+
+
+@pytest.mark.parametrize("table", ["record", "status"])
+async def test_a_cluster_that_cannot_be_read_is_listed_as_that_beside_the_others(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    sees(runtime, monkeypatch, as_wanted(await brought_about(runtime)))
+    await runtime.store.put(sample_record("other"), expected_generation=0, actor="test")
+    await runtime.store.put_status(sample_status("other"))
+    statement = f"UPDATE {table} SET document = '{{}}' WHERE cluster_name = 'other'"
+    altered_rows(runtime.settings.state_dir / "records.sqlite", statement)
+    lab, other = await Inspection(runtime).clusters()
+    assert (lab.cluster_name, lab.unreadable, lab.node_count) == (CLUSTER, "", 2)
+    assert (other.cluster_name, other.node_count) == ("other", 0)
+    assert f"{table} of cluster other cannot be read" in other.unreadable
+    assert "cluster_adopt" in other.unreadable

@@ -8,9 +8,11 @@ import pytest
 import typer
 
 from reconciler.error_codes import ErrorCode
+from reconciler.frontends.cli.host_tables import show_hosts
 from reconciler.frontends.cli.options import OutputFormat
 from reconciler.frontends.cli.output import BROKEN_PIPE_EXIT_CODE, emit
 from reconciler.frontends.cli.tables import show_clusters, show_handle, show_history, show_status
+from reconciler.model.host import HostInfo, HostRecord
 from reconciler.model.names import guest_disk_path
 from reconciler.model.results import (
     ClusterHandle,
@@ -132,6 +134,19 @@ def test_a_list_tells_clusters_that_only_left_their_disks(capsys: Captured) -> N
         "lab       3       2 running               False     7\n"
         "old       3       destroyed, disks kept   Unknown   7\n"
     )
+
+
+def test_what_cannot_be_read_is_in_a_list_with_the_reason_below(capsys: Captured) -> None:
+    show_clusters([ClusterSummary.of_unreadable("lab", "the record of cluster lab cannot be read")])
+    assert capsys.readouterr().out == (
+        "CLUSTER   NODES   WANTED       READY     GENERATION\n"
+        "lab       0       unreadable   Unknown   0\n"
+        "the record of cluster lab cannot be read\n"
+    )
+    show_hosts([HostInfo(**dict(HostRecord.of_unreadable("one", "the record of host one cannot be read")))])
+    table, _, told = capsys.readouterr().out.rstrip("\n").rpartition("\n")
+    assert "one    Unreadable" in table
+    assert told == "the record of host one cannot be read"
 
 
 def test_a_handle_is_a_command_per_node(capsys: Captured) -> None:
