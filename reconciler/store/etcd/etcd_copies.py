@@ -7,12 +7,12 @@ from typing import Any
 from reconciler.store.copies import StoredChange, StoredCluster, dropped_change
 from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
-from reconciler.store.etcd.etcd_history import generation_in, token_writes, tokens_of_old_changes
+from reconciler.store.etcd.etcd_history import token_writes, tokens_of_old_changes
 from reconciler.store.etcd.etcd_parts import placement_writes_of, removals_of
 from reconciler.store.etcd.etcd_requests import below, delete, delete_below, one, put
 from reconciler.store.etcd.event_log import EtcdEventLog
 from reconciler.store.etcd.round_requests import number_of, request_of
-from reconciler.store.etcd.small_values import number_in
+from reconciler.store.etcd.small_values import generation_in, number_in
 from reconciler.store.record_json import document_in, text_of
 
 _AT_ONCE = 40

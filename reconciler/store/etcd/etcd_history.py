@@ -15,7 +15,7 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, delete_below, one, put, unchanged
 from reconciler.store.etcd.record_change import document_of_value
-from reconciler.store.etcd.small_values import number_in
+from reconciler.store.etcd.small_values import generation_in, number_in
 from reconciler.store.patch import patched
 from reconciler.store.protocol import KEPT_GONE, HistoryEntry
 from reconciler.store.record_json import parsed
@@ -143,11 +143,6 @@ def _tokens_in(blocks: Any, cluster: str) -> dict[int, str]:
     what = _named(cluster)
     documents = (document_of_value(kv.value, what) for kv in blocks.kvs)
     return {number_in(of.encode(), what): str(token) for block in documents for of, token in block.items()}
-
-
-def generation_in(key: bytes, what: str) -> int:
-    """The generation that a key of the history ends with. Raises `RecordUnreadable`."""
-    return number_in(key.rpartition(b"/")[2], what)
 
 
 def _batches(generations: Sequence[int]) -> Iterator[Sequence[int]]:

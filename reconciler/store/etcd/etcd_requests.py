@@ -36,6 +36,11 @@ def oldest_below(prefix: bytes, count: int) -> Any:
     )
 
 
+def last_below(prefix: bytes) -> Any:
+    """The last of the keys with a prefix, without its value."""
+    return below(prefix, keys_only=True, limit=1, sort_order=rpc.RangeRequest.SortOrder.DESCEND)
+
+
 def get(of: Any) -> Any:
     """A range as a part of a change: it sees what came before it there."""
     return rpc.RequestOp(request_range=of)

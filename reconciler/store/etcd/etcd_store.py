@@ -320,8 +320,7 @@ class EtcdStore:
         """Make the change that `decide` makes of what is stored, again from the start where another came first."""
         token, tried = secrets.token_hex(8), (0, None)
         for _ in range(_TRIES):
-            names = (keys.newest, keys.head, keys.record)
-            found = StoredNow(name, *await self._etcd.read(*(one(of(name)) for of in names)))
+            found = StoredNow(name, *await self._etcd.read(*StoredNow.ranges(name)))
             if tried[0] and (await self._history.tokens(name, [tried[0]])).get(tried[0]) == token:
                 return tried[1]  # it was made, and the answer to it was lost
             change = decide(found)

@@ -6,8 +6,8 @@ from typing import Any
 
 from reconciler.store.etcd import etcd_parts
 from reconciler.store.etcd import key_names as keys
-from reconciler.store.etcd.etcd_requests import delete, put
-from reconciler.store.etcd.small_values import number_in
+from reconciler.store.etcd.etcd_requests import delete, last_below, one, put
+from reconciler.store.etcd.small_values import generation_in, number_in, number_or_zero
 from reconciler.store.record_json import StoredRecord, as_stored, document_in, text_of
 
 REMOVAL = ({"op": "replace", "path": "", "value": None},)
@@ -21,13 +21,19 @@ class StoredNow:
     newest_answer: Any
     head: Any
     record: Any
+    last_change: Any
+
+    @classmethod
+    def ranges(cls, name: str) -> tuple[Any, ...]:
+        """The ranges that give it, of one moment."""
+        return (*(one(of(name)) for of in (keys.newest, keys.head, keys.record)), last_below(keys.histories(name)))
 
     @property
     def newest(self) -> int:
-        """The last generation that there ever was."""
-        if not self.newest_answer.kvs:
-            return 0
-        return number_in(self.newest_answer.kvs[0].value, f"last generation of cluster {self.name}")
+        """The last generation that there ever was; where its number is damaged, the history knows."""
+        written = [number_or_zero(kv.value) for kv in self.newest_answer.kvs]
+        history = f"history of cluster {self.name}"
+        return max([*written, *(generation_in(kv.key, history) for kv in self.last_change.kvs)], default=0)
 
     @property
     def revision(self) -> int:

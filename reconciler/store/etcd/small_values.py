@@ -21,6 +21,11 @@ def number_in(value: bytes, what: str) -> int:
     return int(value)
 
 
+def generation_in(key: bytes, what: str) -> int:
+    """The generation that a key of the history ends with. Raises `RecordUnreadable`."""
+    return number_in(key.rpartition(b"/")[2], what)
+
+
 def number_or_zero(value: bytes) -> int:
     """A number, or 0."""
     return int(value) if _NUMBER.fullmatch(value) else 0
