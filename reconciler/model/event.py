@@ -23,6 +23,7 @@ class EventKind(StrEnum):
     FAULT_INJECTED = "FaultInjected"
     FAULT_HEALED = "FaultHealed"
     FAULT_EXPIRED = "FaultExpired"
+    EVENT_UNREADABLE = "EventUnreadable"
 
 
 class Cause(StrEnum):

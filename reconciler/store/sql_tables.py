@@ -5,7 +5,6 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from reconciler.model.event import ClusterEvent
 from reconciler.model.origin import Lineage, Origin
 from reconciler.store.protocol import KEPT_GONE
 
@@ -46,11 +45,11 @@ _LARGEST = 2**63 - 1
 """The largest INTEGER of SQLite."""
 
 
-def events_after(connection: sqlite3.Connection, name: str | None, after: int) -> list[tuple[int, str]]:
-    """Number and JSON of the events above a number, oldest first; for None, of all clusters."""
+def events_after(connection: sqlite3.Connection, name: str | None, after: int) -> list[tuple[int, str, str]]:
+    """Number, cluster and JSON of the events above a number, oldest first; for None, of all clusters."""
     return connection.execute(
-        "SELECT number, document FROM event WHERE number > :after AND (:name IS NULL OR cluster_name = :name)"
-        " ORDER BY number",
+        "SELECT number, cluster_name, document FROM event"
+        " WHERE number > :after AND (:name IS NULL OR cluster_name = :name) ORDER BY number",
         {"after": min(after, _LARGEST), "name": name},
     ).fetchall()
 
@@ -58,11 +57,6 @@ def events_after(connection: sqlite3.Connection, name: str | None, after: int) -
 def newest_event(connection: sqlite3.Connection) -> int:
     """The number of the last event of any cluster."""
     return int(connection.execute("SELECT coalesce(max(number), 0) FROM event").fetchone()[0])
-
-
-def with_number(event: ClusterEvent, number: int) -> ClusterEvent:
-    """The event with its number in the store."""
-    return event.model_copy(update={"number": number})
 
 
 def request_round(connection: sqlite3.Connection, name: str) -> int:

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -21,6 +22,7 @@ from reconciler.store import sql_tables, sqlite_copies
 from reconciler.store.change_feed import ChangeFeed, ChangeFeedWaiter, count_change
 from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.database import DatabaseThread, StoreFile, transaction
+from reconciler.store.event_rows import events_in
 from reconciler.store.patch import Patch, difference
 from reconciler.store.polled_demands import PolledDemands
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
@@ -321,10 +323,12 @@ def _add_events(connection: sqlite3.Connection, documents: Sequence[tuple[str, s
 
 
 def _events(connection: sqlite3.Connection, name: str | None, after: int) -> list[ClusterEvent]:
-    return [
-        sql_tables.with_number(parsed(ClusterEvent, loaded(document, "events"), "events"), number)
-        for number, document in sql_tables.events_after(connection, name, after)
-    ]
+    rows = sql_tables.events_after(connection, name, after)
+    return list(events_in((number, cluster, partial(_as_stored_text, text)) for number, cluster, text in rows))
+
+
+def _as_stored_text(text: str) -> str:
+    return text
 
 
 @contextmanager

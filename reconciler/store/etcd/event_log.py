@@ -8,6 +8,8 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from reconciler.model.event import ClusterEvent
@@ -15,7 +17,8 @@ from reconciler.store.etcd import key_names as keys
 from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, count_below, delete, oldest_below, one, put
 from reconciler.store.etcd.small_values import number_or_zero
-from reconciler.store.record_json import loaded, parsed, text_of
+from reconciler.store.event_rows import EventRow, events_in
+from reconciler.store.record_json import text_of
 from reconciler.store.sql_tables import KEPT_EVENTS
 
 _PLACES = 128
@@ -41,18 +44,18 @@ class EtcdEventLog:
     async def texts(self, cluster: str) -> list[tuple[int, str]]:
         """Number and JSON of the events of one cluster that are kept, oldest first."""
         (found,) = await self._etcd.read(below(keys.events(cluster)))
-        return sorted((_number(kv), text_of(kv.value, keys.unpacked, "events")) for kv in found.kvs)[-KEPT_EVENTS:]
+        return sorted((_number(kv), _text(kv, cluster)) for kv in found.kvs)[-KEPT_EVENTS:]
 
     async def after(self, cluster: str | None, number: int) -> list[ClusterEvent]:
         """The events above a number, oldest first; those of all clusters for None."""
         prefix = keys.EVENTS if cluster is None else keys.events(cluster)
         (found,) = await self._etcd.read(below(prefix, min_create_revision=number // _PLACES))
-        by_cluster: dict[str, list[ClusterEvent]] = defaultdict(list)
+        by_cluster: dict[str, list[EventRow]] = defaultdict(list)
         for kv in found.kvs:
-            event = parsed(ClusterEvent, loaded(text_of(kv.value, keys.unpacked, "events"), "events"), "events")
-            by_cluster[event.cluster_name].append(event.model_copy(update={"number": _number(kv)}))
-        by_number = [sorted(events, key=lambda event: event.number) for events in by_cluster.values()]
-        kept = (event for events in by_number for event in events[-KEPT_EVENTS:] if event.number > number)
+            name = keys.name_in(kv.key, keys.EVENTS)
+            by_cluster[name].append((_number(kv), name, partial(_text, kv, name)))
+        by_number = [sorted(rows, key=itemgetter(0)) for rows in by_cluster.values()]
+        kept = (event for rows in by_number for event in events_in(rows[-KEPT_EVENTS:]) if event.number > number)
         return sorted(kept, key=lambda event: event.number)
 
     async def newest(self) -> int:
@@ -81,6 +84,10 @@ class EtcdEventLog:
             return
         (oldest,) = await self._etcd.read(oldest_below(keys.events(cluster), min(surplus, OPERATIONS_LIMIT)))
         await self._etcd.change((), [delete(kv.key) for kv in oldest.kvs])
+
+
+def _text(kv: Any, cluster: str) -> str:
+    return text_of(kv.value, keys.unpacked, f"event {_number(kv)} of cluster {cluster}")
 
 
 def _number(kv: Any) -> int:
