@@ -188,12 +188,14 @@ class Controller:
             )
 
     async def _changed_by_clients(self, record: ClusterRecord, nodes: Collection[str]) -> bool:
-        """Whether a client has changed the nodes since; the controller records those that stay off by themselves."""
+        """Whether a client has changed the nodes since, or may have; the controller records those that stay off by
+        themselves.
+        """
         paths = {"", "/nodes", *(f"/nodes/{name}" for name in nodes)}
         return any(
             entry.generation > record.generation
             and entry.actor != CONTROLLER
-            and any("/".join(step["path"].split("/")[:3]) in paths for step in entry.patch)
+            and (entry.unreadable or any("/".join(step["path"].split("/")[:3]) in paths for step in entry.patch))
             for entry in await self._store.history(record.cluster_name)
         )
 

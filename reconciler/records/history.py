@@ -1,7 +1,9 @@
 """The history of a cluster's desired state."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
+from reconciler.errors import StoreUnavailable
 from reconciler.records.change import Change
 from reconciler.records.change_descriptions import change_in_words
 from reconciler.records.recovery import documents
@@ -9,13 +11,16 @@ from reconciler.records.stored_records import existing
 from reconciler.runtime import Runtime
 from reconciler.store.protocol import HistoryEntry
 
+_AFTER_DAMAGE = "not told: an earlier change cannot be read"
+
 
 async def history_of(runtime: Runtime, cluster: str) -> list[Change]:
     """Every change of a cluster's record, oldest first, even of a destroyed cluster.
 
-    Raises `ClusterNotFound` for a name that never existed, and `StoreUnavailable` for a damaged history.
+    A change that cannot be read says so, and those after it that they cannot be told.
+    Raises `ClusterNotFound` for a name that never existed.
     """
-    return list(_told(await entries_of(runtime, cluster)))
+    return list(changes_told(await entries_of(runtime, cluster)))
 
 
 async def entries_of(runtime: Runtime, cluster: str) -> list[HistoryEntry]:
@@ -26,8 +31,12 @@ async def entries_of(runtime: Runtime, cluster: str) -> list[HistoryEntry]:
     return entries
 
 
-def _told(entries: Sequence[HistoryEntry]) -> Iterator[Change]:
-    before = None
-    for entry, (_, after) in zip(entries, documents(entries), strict=True):
-        yield Change(**entry.model_dump(), changes=change_in_words(before, after))
-        before = after
+def changes_told(entries: Sequence[HistoryEntry]) -> Iterator[Change]:
+    """Each change with its description."""
+    before, known = None, 0
+    with suppress(StoreUnavailable):
+        for entry, (_, after) in zip(entries, documents(entries), strict=True):
+            yield Change(**entry.model_dump(), changes=change_in_words(before, after))
+            before, known = after, known + 1
+    for entry in entries[known:]:
+        yield Change(**entry.model_dump(), changes=(entry.unreadable or _AFTER_DAMAGE,))

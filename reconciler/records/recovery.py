@@ -80,14 +80,20 @@ def documents(entries: Iterable[HistoryEntry]) -> Iterator[tuple[int, Any]]:
     """Each generation with its record. Raises `StoreUnavailable` if a patch does not apply."""
     document = None
     for entry in entries:
+        if entry.unreadable:
+            raise _damaged(entry, entry.unreadable)
         try:
             document = patched(document, entry.patch)
         except ValueError as error:
-            raise StoreUnavailable(
-                f"the history of cluster {entry.cluster_name} is damaged at generation {entry.generation}: {error}",
-                hint="apply a topology file instead",
-            ) from error
+            raise _damaged(entry, str(error)) from error
         yield entry.generation, document
+
+
+def _damaged(entry: HistoryEntry, why: str) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the history of cluster {entry.cluster_name} is damaged at generation {entry.generation}: {why}",
+        hint="apply a topology file instead",
+    )
 
 
 def _readable(cluster: str, generation: int, document: Any) -> ClusterRecord:

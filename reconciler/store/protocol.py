@@ -15,6 +15,7 @@ from pydantic import Field
 from reconciler.model.base import Frozen
 from reconciler.model.event import ClusterEvent
 from reconciler.model.host import HostRecord, HostReport
+from reconciler.model.message_text import MessageText
 from reconciler.model.origin import Lineage, Origin
 from reconciler.model.record import ClusterRecord
 from reconciler.model.status import RecordStatus
@@ -40,6 +41,11 @@ class HistoryEntry(Frozen):
     actor: str = Field(description="Who made the change.")
     at: Moment = Field(description="When.")
     patch: tuple[dict[str, Any], ...] = Field(description="RFC 6902, relative to the record before.")
+    unreadable: MessageText = Field(
+        default="",
+        description="Why the change cannot be read; empty if it can. If not, `actor` and `patch` are empty, `at` is "
+        "that of the change before.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from reconciler.store.change_feed import ChangeFeed, ChangeFeedWaiter, count_cha
 from reconciler.store.copies import StoredCluster, not_empty
 from reconciler.store.database import DatabaseThread, StoreFile, transaction
 from reconciler.store.event_rows import events_in
+from reconciler.store.history_rows import entries_in
 from reconciler.store.patch import Patch, difference
 from reconciler.store.polled_demands import PolledDemands
 from reconciler.store.protocol import ClusterEntry, Damage, Demand, HistoryEntry
@@ -268,15 +269,11 @@ def _history(connection: sqlite3.Connection, name: str) -> list[HistoryEntry]:
         "SELECT generation, actor, at, patch FROM history WHERE cluster_name = ? AND actor != '' ORDER BY generation",
         (name,),
     )
-    what = f"history of cluster {name}"
-    return [
-        parsed(
-            HistoryEntry,
-            {"cluster_name": name, "generation": number, "actor": actor, "at": at, "patch": loaded(patch, what)},
-            what,
-        )
-        for number, actor, at, patch in rows
-    ]
+    return list(entries_in(name, ((number, partial(_stored_change, name, *change)) for number, *change in rows)))
+
+
+def _stored_change(name: str, actor: str, at: str, patch: str) -> dict[str, Any]:
+    return {"actor": actor, "at": at, "patch": loaded(patch, f"history of cluster {name}")}
 
 
 def _status(connection: sqlite3.Connection, name: str) -> RecordStatus | None:

@@ -5,6 +5,7 @@ stay, also those of clusters that are gone: things on hosts are marked with them
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import structlog
@@ -16,9 +17,9 @@ from reconciler.store.etcd.etcd_client import EtcdClient
 from reconciler.store.etcd.etcd_requests import OPERATIONS_LIMIT, below, delete, delete_below, one, put, unchanged
 from reconciler.store.etcd.record_change import document_of_value
 from reconciler.store.etcd.small_values import generation_in, number_in
+from reconciler.store.history_rows import entries_in
 from reconciler.store.patch import patched
 from reconciler.store.protocol import KEPT_GONE, HistoryEntry
-from reconciler.store.record_json import parsed
 
 log = structlog.get_logger(__name__)
 
@@ -38,19 +39,9 @@ class EtcdHistory:
     async def entries(self, cluster: str) -> list[HistoryEntry]:
         """The changes that are kept, oldest first."""
         (found,) = await self._etcd.read(below(keys.histories(cluster)))
-        return [
-            parsed(
-                HistoryEntry,
-                {
-                    "cluster_name": cluster,
-                    "generation": generation_in(kv.key, _named(cluster)),
-                    **{part: entry.get(part) for part in ("actor", "at", "patch")},
-                },
-                _named(cluster),
-            )
-            for kv in found.kvs
-            for entry in [document_of_value(kv.value, _named(cluster))]
-        ]
+        what = _named(cluster)
+        rows = ((generation_in(kv.key, what), partial(document_of_value, kv.value, what)) for kv in found.kvs)
+        return list(entries_in(cluster, rows))
 
     async def tokens(self, cluster: str, generations: Sequence[int]) -> dict[int, str]:
         """The tokens of those generations that there were."""

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import InvalidArgument
+from reconciler.errors import InvalidArgument, StoreUnavailable
 from reconciler.model.choices import StopMode
 from reconciler.model.record import BootSpec, ClusterRecord
 from reconciler.records import record_changes
-from reconciler.records.recovery import last_other
+from reconciler.records.history import changes_told
+from reconciler.records.recovery import documents, last_other
 from reconciler.store.patch import difference
 from reconciler.store.protocol import HistoryEntry
 from tests.unit.store.samples import sample_record
@@ -83,3 +84,18 @@ def test_a_kernel_that_was_built_again_is_nothing_to_go_back_from() -> None:
         return RUNNING.model_copy(update={"spec": RUNNING.spec.model_copy(update={"nodes": nodes})})
 
     assert last_other(history(RUNNING, booting("1"), booting("2"))) == 1
+
+
+def test_behind_a_change_that_cannot_be_read_no_generation_is_made_up() -> None:
+    first, second, third = history(OFF, RUNNING, LARGER)
+    damaged = second.model_copy(update={"patch": (), "unreadable": "the change 2 cannot be read"})
+    entries = [first, damaged, third]
+    told = documents(entries)
+    assert next(told)[0] == 1
+    with pytest.raises(StoreUnavailable, match="damaged at generation 2: the change 2 cannot be read"):
+        next(told)
+    assert [change.changes[0] for change in changes_told(entries)] == [
+        "+ cluster of 2 nodes",
+        "the change 2 cannot be read",
+        "not told: an earlier change cannot be read",
+    ]

@@ -53,6 +53,15 @@ class Damage:
             (found,) = await client.read(below(keys.events(cluster)))
             await client.change((), [put(found.kvs[index].key, value)])
 
+    async def change(self, cluster: str, generation: int, value: bytes) -> None:
+        """What made a generation of a record."""
+        if self.place.startswith(SCHEME):
+            async with _client(self.place) as client:
+                await client.change((), [put(keys.history(cluster, generation), value)])
+        else:
+            statement = "UPDATE history SET patch = ? WHERE cluster_name = ? AND generation = ?"
+            altered(Path(self.place) / "records.sqlite", statement, value, cluster, generation)
+
 
 @pytest.fixture
 def damage(place: str) -> Damage:
@@ -117,3 +126,19 @@ async def test_an_event_that_cannot_be_read_says_so_in_its_place(store: AnyStore
         assert found[1].message.startswith(f"the event {before[1].number} of cluster lab cannot be read: ")
         assert found[1].at == before[0].at
     assert [event.message for event in await store.events("other")] == ["other 4"]
+
+
+@pytest.mark.parametrize("value", [value for value in DAMAGED if value != b"[]"])
+async def test_a_change_that_cannot_be_read_says_so_between_the_others(
+    store: AnyStore, damage: Damage, value: bytes
+) -> None:
+    record = await put_new(store)
+    for boots in (1, 2):
+        record = await store.put(with_boots(record, boots), expected_generation=record.generation, actor="test")
+    before = await store.history("lab")
+    await damage.change("lab", 2, value)
+    first, second, third = await store.history("lab")
+    assert (first, third) == (before[0], before[2])
+    assert (second.generation, second.actor, second.at, second.patch) == (2, "", first.at, ())
+    assert "history of cluster lab cannot be read: " in second.unreadable
+    assert (await store.put(with_boots(record, 3), expected_generation=3, actor="test")).generation == 4
