@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from reconciler.errors import ClusterError, OperationTimeout
+from reconciler.frontends.browser.page_messages import Spell
 from reconciler.frontends.web.access import Access
-from reconciler.frontends.web.page_messages import Spell
 from reconciler.frontends.web.sources import Sources
 from reconciler.usecases.application import UseCases
 from reconciler.usecases.envelope import Envelope

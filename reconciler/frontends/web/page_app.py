@@ -13,10 +13,10 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 
 from reconciler import __version__
+from reconciler.frontends.browser.page_messages import Spell, encoded, kernel_message, losses_message, plan_message
 from reconciler.frontends.web.page import Page
 from reconciler.frontends.web.page_actions import PAGE_ACTIONS
 from reconciler.frontends.web.page_guard import Protected, bearer
-from reconciler.frontends.web.page_messages import Spell, encoded, kernel_message, losses_message, plan_message
 from reconciler.usecases.application import UseCases
 from reconciler.usecases.live_view import pending_plan
 from reconciler.usecases.screens import screenshot_of
@@ -67,7 +67,7 @@ def page_routes(page: Page) -> list[BaseRoute]:
 
 def _files() -> Iterator[tuple[str, Endpoint]]:
     """The page's files by path, read once. A browser keeps all but the first, which names them by their content."""
-    found = resources.files("reconciler.frontends.web").joinpath("static").iterdir()
+    found = resources.files("reconciler.frontends.browser").joinpath("static").iterdir()
     files = {file.name: file.read_bytes() for file in found if _kind(file.name) in _TYPES}
     index = files.pop("index.html")
     directory = f"/static/{hashlib.sha256(b''.join(files[name] for name in sorted(files))).hexdigest()[:_DIGITS]}/"

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from reconciler.errors import ClusterError, ClusterNotFound
-from reconciler.frontends.web.mailbox import Mailbox
-from reconciler.frontends.web.page_messages import (
+from reconciler.frontends.browser.page_messages import (
     Spell,
     clusters_message,
     encoded,
     event_message,
     view_message,
 )
+from reconciler.frontends.web.mailbox import Mailbox
 from reconciler.model.kernel_log import ConsoleResult
 from reconciler.store.protocol import ChangeWaiter
 from reconciler.usecases.application import UseCases

@@ -5,7 +5,13 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from reconciler.faults.validate import partition_fault
-from reconciler.frontends.web.page_messages import encoded, kernel_message, losses_message, plan_message, view_message
+from reconciler.frontends.browser.page_messages import (
+    encoded,
+    kernel_message,
+    losses_message,
+    plan_message,
+    view_message,
+)
 from reconciler.model.document import PowerState
 from reconciler.model.faults import Halves, PartitionRequest
 from reconciler.model.kernel_log import DmesgLine, DmesgResult, KernelEvent

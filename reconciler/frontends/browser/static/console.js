@@ -1,7 +1,7 @@
 // A node's console: live, with what it said before. Stays where the reader is, and follows only at the end.
 
 import { el } from "./dom.js";
-import { wholeConsole } from "./panels.js";
+import { wholeConsole } from "./questions.js";
 
 const MOST_BLOCKS = 400;
 

@@ -38,7 +38,7 @@ export class Graph {
 
   show(view) {
     if (this.#view?.name !== view.name) {
-      this.#moved = JSON.parse(localStorage.getItem(`vmcluster-places:${view.name}`) ?? "{}");
+      this.#moved = keptPlaces(view.name);
       this.#camera = null;
     }
     const before = this.#view;
@@ -324,7 +324,7 @@ export class Graph {
         this.#showEdges();
       },
       end: () => {
-        if (moved) localStorage.setItem(`vmcluster-places:${this.#view.name}`, JSON.stringify(this.#moved));
+        if (moved) keepPlaces(this.#view.name, this.#moved);
         else this.choose(name);
       },
     };
@@ -342,6 +342,21 @@ export class Graph {
       end: () => {},
     };
   }
+}
+
+// Where nodes were dragged to; a frame without an origin may keep nothing.
+function keptPlaces(cluster) {
+  try {
+    return JSON.parse(localStorage.getItem(`vmcluster-places:${cluster}`) ?? "{}");
+  } catch {
+    return {};
+  }
+}
+
+function keepPlaces(cluster, places) {
+  try {
+    localStorage.setItem(`vmcluster-places:${cluster}`, JSON.stringify(places));
+  } catch {}
 }
 
 function marker(kind, path) {

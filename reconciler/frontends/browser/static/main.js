@@ -6,7 +6,8 @@ import { announce, byId, el, write } from "./dom.js";
 import { Events } from "./events.js";
 import { Feed } from "./feed.js";
 import { Graph } from "./graph.js";
-import { showConditions, showFaults, showKernel, showNode, showPlan, showScreen, showSnapshots, tickFaults } from "./panels.js";
+import { clearPanels, showConditions, showFaults, showNode, showReady, showSnapshots, showTrouble, tickFaults } from "./panels.js";
+import { showKernel, showPlan, showScreen } from "./questions.js";
 import { enter, leave } from "./session.js";
 import { TABS, asked, begun, consoleNode, feedPath, remember, shown } from "./start.js";
 import { drawTimeline } from "./timeline.js";
@@ -32,7 +33,7 @@ function hear(kind, data) {
     clusters: () => showClusters(data),
     cluster: () => showView(data),
     gone: () => gone(data.message),
-    trouble: () => trouble(data.message),
+    trouble: () => showTrouble(data.message),
     events: () => showEvents(data.items),
     "console-cleared": () => nodeConsole.clear(),
     console: () => nodeConsole.add(data),
@@ -76,7 +77,7 @@ function showView(next) {
   const before = view?.name === next.name ? view : null;
   view = next;
   allowActions();
-  trouble(next.trouble);
+  showTrouble(next.trouble);
   graph.show(next);
   graph.select(shown.node);
   showFaults(next, allowed, now);
@@ -86,14 +87,6 @@ function showView(next) {
   showReady(next);
   if (before) tellChanges(before, next);
   if (!performance.getEntriesByName("first-sight").length) performance.mark("first-sight");
-}
-
-function showReady(next) {
-  const ready = next.conditions.find((of) => of.type === "Ready");
-  const good = ready?.status === "True";
-  write(byId("ready"), !ready ? "" : !good ? `not ready: ${ready.reason}` : next.settled ? "Ready" : "changing …");
-  byId("ready").className = `badge ${!ready || ready.status === "Unknown" || (good && !next.settled) ? "unknown" : good ? "good" : "bad"}`;
-  document.title = `${next.name}${ready && ready.status !== "True" ? " (not ready)" : ""} - vmcluster`;
 }
 
 function tellChanges(before, next) {
@@ -113,19 +106,8 @@ function gone(message) {
   view = null;
   allowActions();
   graph.clear();
-  trouble(message);
-  for (const id of ["faults", "conditions", "snapshots"]) {
-    byId(id).replaceChildren();
-    delete byId(id).dataset.state;
-  }
-  byId("node").hidden = true;
-  write(byId("ready"), "");
-  byId("ready").className = "badge";
-}
-
-function trouble(message) {
-  byId("trouble").hidden = !message;
-  write(byId("trouble"), message ?? "");
+  showTrouble(message);
+  clearPanels();
 }
 
 function choose(next) {

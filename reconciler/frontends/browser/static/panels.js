@@ -1,13 +1,9 @@
-// The lists beside the graph, and what is asked for: the plan, a kernel's log, a screen.
+// What is beside the graph: how the cluster is, what is wrong, and its lists.
 
 import { byId, cut, el, write } from "./dom.js";
 import { timeLeft } from "./geometry.js";
-import { ask } from "./session.js";
 
 const MOST_LETTERS = 120;
-
-const path = (cluster, node, what) =>
-  `/api/clusters/${encodeURIComponent(cluster)}/nodes/${encodeURIComponent(node)}/${what}`;
 
 // Replaces the rows of a list, unless nothing has changed: focus stays where it is.
 function rows(list, key, items, empty, row) {
@@ -87,49 +83,26 @@ export function showNode(view, name, actions) {
   );
 }
 
-export async function showPlan(panel, cluster) {
-  await asked(panel, () => ask(`/api/clusters/${encodeURIComponent(cluster)}/plan`), (plan) => [
-    ...plan.warnings.map((text) => el("p", { class: "warning" }, text)),
-    plan.converged ? el("p", {}, "Nothing is pending: the host is as desired.") : null,
-    el("ul", { class: "plain plan" }, plan.actions.map((of) =>
-      el("li", { class: of.change }, el("strong", {}, `${{ create: "+", update: "~", delete: "−" }[of.change]} ${of.address}`), ` ${of.action}`,
-        of.cost ? el("span", { class: "cost" }, of.cost) : null, of.drift ? el("span", { class: "cost" }, "drift") : null,
-        el("span", { class: "quiet" }, ` ${of.reason}`)))),
-    ...plan.obstacles.map((of) => el("p", { class: "warning" }, [of.node, of.message].filter(Boolean).join(": "))),
-  ]);
+export function showReady(view) {
+  const ready = view.conditions.find((of) => of.type === "Ready");
+  const good = ready?.status === "True";
+  write(byId("ready"), !ready ? "" : !good ? `not ready: ${ready.reason}` : view.settled ? "Ready" : "changing …");
+  byId("ready").className = `badge ${!ready || ready.status === "Unknown" || (good && !view.settled) ? "unknown" : good ? "good" : "bad"}`;
+  document.title = `${view.name}${ready && ready.status !== "True" ? " (not ready)" : ""} - vmcluster`;
 }
 
-export async function showKernel(panel, cluster, node) {
-  await asked(panel, () => ask(path(cluster, node, "kernel-log")), (log) => [
-    el("p", { class: "quiet" }, `${node}, from ${log.source === "kmsg" ? "the kernel's own buffer" : "the console"}. ${log.note}`),
-    ...log.events.map((of) => el("details", { class: "kernel" }, el("summary", {}, el("strong", {}, of.kind), ` ${of.summary}`), el("pre", { tabindex: 0 }, of.lines.join("\n")))),
-    log.lines.length
-      ? el("pre", { tabindex: 0 }, log.lines.map((of) => `${of.at === null ? "" : `[${of.at.toFixed(6).padStart(12)}] `}${of.text}`).join("\n"))
-      : el("p", {}, log.events.length ? "" : "No warnings and no errors."),
-  ]);
+export function showTrouble(message) {
+  byId("trouble").hidden = !message;
+  write(byId("trouble"), message ?? "");
 }
 
-export async function showScreen(panel, cluster, node) {
-  await asked(panel, () => ask(path(cluster, node, "screen")), (picture) => {
-    const url = URL.createObjectURL(picture);
-    return [el("img", { src: url, alt: `The screen of ${node}`, onload: () => URL.revokeObjectURL(url) })];
-  });
-}
-
-export const wholeConsole = (cluster, node) => ask(path(cluster, node, "console"));
-
-// Asks, and shows the answer or why there is none; only the last question of a panel is answered in it.
-async function asked(panel, question, shown) {
-  const mine = (panel.question = Symbol());
-  panel.setAttribute("aria-busy", "true");
-  const again = el("button", { type: "button", onclick: () => asked(panel, question, shown) }, "Look again");
-  let content;
-  try {
-    content = shown(await question());
-  } catch (error) {
-    content = [el("p", { class: "warning" }, error.message)];
+// Shows nothing of any cluster.
+export function clearPanels() {
+  for (const id of ["faults", "conditions", "snapshots"]) {
+    byId(id).replaceChildren();
+    delete byId(id).dataset.state;
   }
-  if (panel.question !== mine) return;
-  panel.setAttribute("aria-busy", "false");
-  panel.replaceChildren(again, ...content.filter(Boolean));
+  byId("node").hidden = true;
+  write(byId("ready"), "");
+  byId("ready").className = "badge";
 }
