@@ -62,11 +62,12 @@ class LiveCluster:
     What the nodes answered last stays in later looks, for each node that is still in the state that it had then.
     """
 
-    def __init__(self, runtime: Runtime, cluster: str) -> None:
+    def __init__(self, runtime: Runtime, cluster: str, answered: ClusterStatus | None = None) -> None:
+        """With what its nodes have `answered` just now, if they were asked."""
         self._runtime = runtime
         self._cluster = cluster
-        self._answered: ClusterStatus | None = None
-        self._asked_at = datetime.min.replace(tzinfo=UTC)
+        self._answered = answered
+        self._asked_at = datetime.now(UTC) if answered else datetime.min.replace(tzinfo=UTC)
         self._last: tuple[_Found, LiveView] | None = None
 
     async def look(self) -> LiveView:

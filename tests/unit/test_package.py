@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import reconciler
+from reconciler.frontends.browser.app_document import app_document
 from reconciler.frontends.mcp.tools import TOOLS
 from reconciler.image.overlay import overlay_files
 from reconciler.image.recipe import render_overlay
@@ -24,13 +25,14 @@ FOR_READERS = {"reconciler/host/virt_type/firmware.S"}
 
 DATA_FILES = """
 import hashlib, json, reconciler
+from reconciler.frontends.browser.app_document import app_document
 from reconciler.frontends.mcp.listed_tools import FILE
 from reconciler.image.overlay import overlay_files
 from reconciler.image.recipe import render_overlay
-digest = hashlib.sha256(render_overlay(overlay_files())).hexdigest()
+digest = hashlib.sha256(render_overlay(overlay_files()) + app_document().encode()).hexdigest()
 print(reconciler.__file__, len(json.loads(FILE.read_text())["tools"]), digest)
 """
-"""Prints where the package is, the number of its tools, and the digest of what it puts into images."""
+"""Prints where the package is, the number of its tools, and the digest of what it puts into images and chats."""
 
 
 def output_of(*words: str | Path, cwd: Path, **environment: str) -> str:
@@ -81,7 +83,7 @@ def test_an_installed_package_runs_without_its_checkout(installed: Path, tmp_pat
     (tmp_path / "config.yaml").touch()
     for program in ("vmcluster", "vmcluster-mcp"):
         assert reconciler.__version__ in output_of(installed / program, "--version", cwd=tmp_path, **needs)
-    where, tools, overlay = output_of(installed / "python", "-c", DATA_FILES, cwd=tmp_path, **needs).split()
+    where, tools, digest = output_of(installed / "python", "-c", DATA_FILES, cwd=tmp_path, **needs).split()
     assert Path(where).is_relative_to(installed.parent)
     assert int(tools) == len(TOOLS)
-    assert overlay == hashlib.sha256(render_overlay(overlay_files())).hexdigest()
+    assert digest == hashlib.sha256(render_overlay(overlay_files()) + app_document().encode()).hexdigest()

@@ -21,12 +21,13 @@ from reconciler.frontends.mcp.answer_limits import Extent, abridged
 from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent
 from reconciler.frontends.mcp.brief import brief, without_empty_counts, without_modules
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
+from reconciler.frontends.mcp.lab_app import DRAWN, drawn_in_app
 from reconciler.frontends.mcp.next_steps import next_step
 from reconciler.frontends.mcp.stdio_messages import as_text
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tool_schemas import parameter_schema
 from reconciler.frontends.mcp.tools import TOOLS
-from reconciler.model.results import ToolError, ToolResult
+from reconciler.model.results import ClusterStatus, ToolError, ToolResult
 from reconciler.model.screenshot import Screenshot
 
 DEFINITIONS = {tool.name: tool for tool in TOOLS}
@@ -89,8 +90,12 @@ def _in_protocol(definition: ToolDefinition) -> Callable[..., Awaitable[CallTool
         answer, extent = await definition.function(**arguments), extent_of(definition, said)
         given = {key: of for key, of in arguments.items() if not isinstance(of, Context)}
         if definition.measured:  # it may be long, and other calls are answered meanwhile
-            return await asyncio.to_thread(protocol_result, answer, definition.name, given, extent)
-        return protocol_result(answer, definition.name, given, extent)
+            result = await asyncio.to_thread(protocol_result, answer, definition.name, given, extent)
+        else:
+            result = protocol_result(answer, definition.name, given, extent)
+        if definition.name == DRAWN and isinstance(answer.result, ClusterStatus):
+            result.meta = await drawn_in_app(arguments["call"], answer.result)
+        return result
 
     own = inspect.signature(definition.function)
     call.__signature__ = own.replace(parameters=[*own.parameters.values(), *more])  # type: ignore[attr-defined]

@@ -6,14 +6,24 @@ What calls take is imported by the first one: a client may wait for the list of 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from mcp.server.apps import client_supports_apps
 from mcp.server.caching import CacheHint
+from mcp.server.context import ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
-from mcp_types import INVALID_PARAMS, CallToolResult, InputRequiredResult, Tool
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    InputRequiredResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    Tool,
+)
 
 from reconciler import __version__
 from reconciler.frontends.mcp.backend import Backend, lifespan_with
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
+from reconciler.frontends.mcp.lab_app import with_app
 from reconciler.frontends.mcp.listed_tools import listed_tools
 from reconciler.frontends.mcp.mode import Mode
 from reconciler.frontends.mcp.reading_server import ReadingServer
@@ -50,6 +60,7 @@ class ClusterServer(ReadingServer):
             log_level="WARNING",
             cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_STAY_MS, scope="public")},
         )
+        self._lowlevel_server.add_request_handler("tools/list", PaginatedRequestParams, self._list_tools_for)
 
     async def run_stdio_async(self) -> None:
         """Serve over standard input and output until the input ends."""
@@ -60,6 +71,14 @@ class ClusterServer(ReadingServer):
     async def list_tools(self) -> list[Tool]:
         """The tools that are offered."""
         return list(self._offered.values())
+
+    async def _list_tools_for(
+        self, ctx: ServerRequestContext[Backend], _: PaginatedRequestParams | None
+    ) -> ListToolsResult:
+        tools = await self.list_tools()
+        if client_supports_apps(ctx):  # what is listed for some clients is not for a cache that all share
+            return ListToolsResult(tools=with_app(tools), cache_scope="private")
+        return ListToolsResult(tools=tools)
 
     def _tool_input_schema(self, name: str) -> dict[str, Any] | None:
         """Of a tool that is offered, for headers of HTTP that repeat arguments."""

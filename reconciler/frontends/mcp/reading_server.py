@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
+from mcp.server.apps import client_supports_apps
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.mcpserver import Context, MCPServer
@@ -15,6 +16,9 @@ from mcp_types import (
     Completion,
     EmptyResult,
     GetPromptResult,
+    InputRequiredResult,
+    ListResourcesResult,
+    PaginatedRequestParams,
     Prompt,
     Resource,
     ResourceTemplate,
@@ -26,6 +30,7 @@ from mcp_types import (
 
 from reconciler.error_codes import ErrorCode
 from reconciler.frontends.mcp.backend import Backend, look
+from reconciler.frontends.mcp.lab_app import APP_URI, lab_app
 from reconciler.frontends.mcp.prompts import PROMPTS, prompt_text
 from reconciler.frontends.mcp.resources import (
     RESOURCES,
@@ -45,11 +50,12 @@ class ReadingServer(MCPServer[Backend]):
 
     def __init__(self, offered: Iterable[str], *, keeps_connections: bool, **settings: Any) -> None:
         """A server that `keeps_connections` can announce changes outside of an answer, as older revisions have it."""
-        super().__init__("vmcluster", subscriptions=False, **settings)
+        super().__init__("vmcluster", subscriptions=False, extensions=[lab_app()], **settings)
         self._looking = frozenset(offered)
         low = self._lowlevel_server
         low.add_request_handler("completion/complete", CompleteRequestParams, self._complete)
         low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+        low.add_request_handler("resources/list", PaginatedRequestParams, self._list_resources_for)
         if keeps_connections:
             low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
             low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
@@ -64,8 +70,10 @@ class ReadingServer(MCPServer[Backend]):
 
     async def read_resource(
         self, uri: Any, context: Context[Backend, Any] | None = None
-    ) -> Iterable[ReadResourceContents]:
+    ) -> Iterable[ReadResourceContents] | InputRequiredResult:
         """Read a resource. Raises `ResourceNotFoundError`, and `ResourceError` with the message of a tool's error."""
+        if str(uri) == APP_URI:
+            return await super().read_resource(uri, context)
         found = reader_of(str(uri))
         if found is None or found[0].tool not in self._looking or context is None:
             raise ResourceNotFoundError(f"Unknown resource: {uri}")
@@ -89,6 +97,12 @@ class ReadingServer(MCPServer[Backend]):
             return prompt_text(name, arguments or {})
         except KeyError as missing:
             raise MCPError(INVALID_PARAMS, f"no such prompt, or its argument is missing: {missing}") from missing
+
+    async def _list_resources_for(
+        self, ctx: ServerRequestContext[Backend], _: PaginatedRequestParams | None
+    ) -> ListResourcesResult:
+        apps = await super().list_resources() if client_supports_apps(ctx) else []
+        return ListResourcesResult(resources=[*await self.list_resources(), *apps])
 
     async def _listen(
         self, ctx: ServerRequestContext[Backend], params: SubscriptionsListenRequestParams
