@@ -52,20 +52,26 @@ def _uses_of_layers(overlay_dir: Path, cluster: str) -> Iterator[FileUse]:
             yield FileUse(layer.backing, whose, cluster, layer.disk, written=False, format=layer.backing_format)
 
 
-async def recorded_uses(store: Store) -> tuple[FileUse, ...]:
-    """The files that the clusters of a store use as disks and below them, on this host."""
+async def recorded_uses(store: Store, *, strict: bool = False) -> tuple[FileUse, ...]:
+    """The files that the clusters of a store use as disks and below them, on this host.
+
+    A cluster that cannot be read is left out; if it is `strict`, the `ClusterError` about it is raised.
+    """
     home = await store.home_host()
-    found = await together(*(_uses_of_one(store, name, home) for name in await store.names()))
+    found = await together(*(_uses_of_one(store, name, home, strict) for name in await store.names()))
     return tuple(use for uses in found for use in uses)
 
 
-async def _uses_of_one(store: Store, cluster: str, home: str) -> tuple[FileUse, ...]:
+async def _uses_of_one(store: Store, cluster: str, home: str, strict: bool) -> tuple[FileUse, ...]:
     try:
         record = await store.get(cluster)
         if record is None:
             return ()
         part = part_of(record, store.own_host, home)
         return await asyncio.to_thread(lambda: tuple(uses_of(part)))
-    except ClusterError as error:  # must not fail other clusters' plans; libvirt's view of the files is checked anyway
+    except ClusterError as error:
+        if strict:
+            raise
+        # The plans of other clusters go on; libvirt's view of the files is checked anyway.
         log.warning("files_of_cluster_unknown", cluster=cluster, cause=str(error))
         return ()

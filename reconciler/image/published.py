@@ -71,7 +71,7 @@ def read_description(files: ImageFiles) -> ImageDescription | None:
     """The description of an image; None if it is missing or unreadable."""
     try:
         return ImageDescription.model_validate_json(read_plain_file(files.description))
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         return None
 
 

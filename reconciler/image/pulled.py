@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from reconciler.errors import Conflict, OperationFailed
-from reconciler.files.atomic import fsync_path, reporting_os_errors, write_whole
+from reconciler.files.atomic import create_whole, fsync_path, reporting_os_errors, write_whole
 from reconciler.files.plain import read_plain_file
 from reconciler.files.space import allocated_bytes, require_space
 from reconciler.image.checksums import Checksum
-from reconciler.image.published import FileFacts, ImageFiles, is_unchanged
+from reconciler.image.published import FileFacts, ImageFiles, is_unchanged, read_description
 from reconciler.model.base import Frozen
 from reconciler.model.named_image import ImageOrigin
 from reconciler.process import run
@@ -47,6 +47,22 @@ def origin_of(disk: Path) -> ImageOrigin | None:
     """Where an image was pulled from; None if it was not, or is no longer what was pulled. Blocking."""
     said = pull_description(disk)
     return said.origin if said is not None and is_unchanged(disk, said.disk) else None
+
+
+def refuse_foreign_description(disk: Path) -> None:
+    """Raise `Conflict` if a file that vmcluster did not write has the place of the description. Blocking."""
+    files = ImageFiles.beside(disk)
+    if not os.path.lexists(files.description):
+        return
+    if pull_description(disk) is None and read_description(files) is None:
+        raise _foreign(files.description)
+
+
+def _foreign(description: Path) -> Conflict:
+    return Conflict(
+        f"{description} was not created by vmcluster",
+        hint="give another --name, move the file away, or use --force to replace it",
+    )
 
 
 def verify(part: Path, expected: Checksum | None) -> Mapping[str, str]:
@@ -84,9 +100,9 @@ async def converted(part: Path, found: str) -> Path:
 
 
 def put_in_place(made: Path, disk: Path, origin: ImageOrigin, sha256: str, *, replace: bool) -> None:
-    """Give a finished image its name; without `replace` only if nothing has it. Blocking.
+    """Give a finished image its name; without `replace` only if nothing has it, nor the description's. Blocking.
 
-    The description comes first: after a kill it does not match what is there, or nothing is.
+    Raises `Conflict`. The description comes first: after a kill it does not match what is there, or nothing is.
     """
     with reporting_os_errors(disk):
         made.chmod(_MODE)
@@ -94,11 +110,27 @@ def put_in_place(made: Path, disk: Path, origin: ImageOrigin, sha256: str, *, re
         status = made.stat()
         facts = FileFacts(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=sha256)
         said = PulledDescription(origin=origin, disk=facts).model_dump_json(indent=2) + "\n"
-        if not replace and os.path.lexists(disk):
-            raise Conflict(f"{disk} has been created meanwhile")
-        write_whole(ImageFiles.beside(disk).description, said.encode(), mode=_MODE)
-        made.replace(disk)
+        if replace:
+            write_whole(ImageFiles.beside(disk).description, said.encode(), mode=_MODE)
+            made.replace(disk)
+        else:
+            _put_in_free_place(made, disk, said.encode())
         fsync_path(disk.parent)
+
+
+def _put_in_free_place(made: Path, disk: Path, said: bytes) -> None:
+    description = ImageFiles.beside(disk).description
+    if os.path.lexists(disk):
+        raise Conflict(f"{disk} has been created meanwhile")
+    refuse_foreign_description(disk)
+    description.unlink(missing_ok=True)
+    if not create_whole(description, said, mode=_MODE):
+        raise _foreign(description)
+    try:
+        os.link(made, disk)
+    except FileExistsError:
+        raise Conflict(f"{disk} has been created meanwhile") from None
+    made.unlink()
 
 
 def _digests(path: Path, algorithms: set[str]) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Pulls a published image: downloads it, compares it with its checksum, and keeps it under a name."""
 
 import asyncio
+import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ from reconciler.image.pulled import (
     converted,
     pull_description,
     put_in_place,
+    refuse_foreign_description,
     verify,
 )
 from reconciler.image.web_address import file_name, is_address, require_safe, shown_address
@@ -29,7 +32,7 @@ from reconciler.model.named_image import ImageOrigin, PulledImage
 from reconciler.model.names import image_path, is_image_name
 from reconciler.progress import Progress
 from reconciler.runtime import Runtime
-from reconciler.usecases.named_images import look_for_uses, require_unused, seen_image
+from reconciler.usecases.named_images import kept_unused, look_for_uses, require_unused, seen_image
 
 _TOLD_STEP = 10
 _TOLD_STEP_BYTES = 64 << 20
@@ -82,7 +85,7 @@ async def pull_image(runtime: Runtime, request: PullRequest, progress: Progress)
             await _require_free(runtime, disk, wanted)
             try:
                 digests = await _fetch_verified(wanted, file, progress)
-                await _keep(wanted, file, digests, disk, progress)
+                await _keep(runtime, wanted, file, digests, disk, progress)
             finally:
                 progress.over(wanted.name)
         await asyncio.to_thread(file.discard)
@@ -162,7 +165,9 @@ def _is_here(disk: Path, checksum: Checksum | None) -> bool:
 
 async def _require_free(runtime: Runtime, disk: Path, wanted: _ResolvedPull) -> None:
     """Raise `Conflict` if something is there that may not be replaced: disks would stand on other content."""
-    if not await asyncio.to_thread(disk.exists):
+    if not await asyncio.to_thread(os.path.lexists, disk):
+        if not wanted.request.force:
+            await asyncio.to_thread(refuse_foreign_description, disk)
         return
     said = await asyncio.to_thread(pull_description, disk)
     if not wanted.request.force:
@@ -194,9 +199,14 @@ async def _fetch_verified(wanted: _ResolvedPull, file: ArrivingFile, progress: P
 
 
 async def _keep(
-    wanted: _ResolvedPull, file: ArrivingFile, digests: Mapping[str, str], disk: Path, progress: Progress
+    runtime: Runtime,
+    wanted: _ResolvedPull,
+    file: ArrivingFile,
+    digests: Mapping[str, str],
+    disk: Path,
+    progress: Progress,
 ) -> None:
-    """Convert what has arrived, if need be, and give it its name."""
+    """Convert what has arrived, if need be, and give it its name, unless something has come to stand on its place."""
     found, _ = await asyncio.to_thread(format_and_size, file.path)
     if found not in CONVERTIBLE or found == RAW:
         await _require_fit(wanted, file, file.path)
@@ -214,7 +224,9 @@ async def _keep(
         format=found,
         pulled_at=datetime.now(UTC),
     )
-    await asyncio.to_thread(put_in_place, made, disk, origin, digest, replace=wanted.request.force)
+    replaces = wanted.request.force
+    async with kept_unused(runtime, [disk]) if replaces else nullcontext():
+        await asyncio.to_thread(put_in_place, made, disk, origin, digest, replace=replaces)
 
 
 async def _require_fit(wanted: _ResolvedPull, file: ArrivingFile, made: Path) -> None:

@@ -1,7 +1,9 @@
 """The images of this host that topologies know by name: which there are, what stands on them, and how they go."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import structlog
@@ -21,6 +23,8 @@ from reconciler.observe.host_report import digest_of_image
 from reconciler.runtime import Runtime
 
 log = structlog.get_logger(__name__)
+
+_HOST_WAIT_S = 60.0
 
 Standing = Mapping[Path, Sequence[str]]
 """By image, with links followed: the nodes, templates and machines that stand on it."""
@@ -53,7 +57,6 @@ async def remove_images(runtime: Runtime, names: Sequence[str]) -> RemovedImages
     known = await _names(runtime)
     for name in names:
         require_known(name, known)
-    require_unused([_path(runtime, name) for name in names], await look_for_uses(runtime, strict=True))
 
     def remove() -> int:
         files = [file for name in names for file in _files_of(_path(runtime, name))]
@@ -63,15 +66,30 @@ async def remove_images(runtime: Runtime, names: Sequence[str]) -> RemovedImages
                 file.unlink(missing_ok=True)
         return freed
 
-    return RemovedImages(names=tuple(names), freed_bytes=await asyncio.to_thread(remove))
+    async with kept_unused(runtime, [_path(runtime, name) for name in names]):
+        return RemovedImages(names=tuple(names), freed_bytes=await asyncio.to_thread(remove))
+
+
+@asynccontextmanager
+async def kept_unused(runtime: Runtime, paths: Collection[Path]) -> AsyncIterator[None]:
+    """Have nothing stand on these images, so that they can be removed or replaced.
+
+    Rounds make disks, and they need the lease of the host, which is held here. Raises `Conflict` naming all that stands
+    on the images, `LibvirtUnavailable` if that is not known, and `HostOccupied` if a round does not end.
+    """
+    async with runtime.host_lease("images").turn(_HOST_WAIT_S):
+        if await asyncio.to_thread(lambda: any(map(os.path.lexists, paths))):
+            require_unused(paths, await look_for_uses(runtime, strict=True))
+        yield
 
 
 async def look_for_uses(runtime: Runtime, *, strict: bool) -> Standing:
     """All that stands on images of this host: nodes, also of clusters without a record, templates, others' machines.
 
-    Raises `LibvirtUnavailable` if it is `strict`; otherwise machines that are not vmcluster's are left out then.
+    Raises `LibvirtUnavailable` if it is `strict`, or a `ClusterError` about a cluster that cannot be read; otherwise
+    machines that are not vmcluster's are left out then, and that cluster.
     """
-    uses = [*await recorded_uses(runtime.store), *await _uses_of_machines(runtime, strict=strict)]
+    uses = [*await recorded_uses(runtime.store, strict=strict), *await _uses_of_machines(runtime, strict=strict)]
     recorded = await runtime.store.names()
 
     def rest() -> Iterable[FileUse]:

@@ -2,15 +2,25 @@
 
 # ruff: noqa: ASYNC221, ASYNC240  (nothing else runs on the loop of these tests)
 
+import asyncio
 import hashlib
 import json
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from reconciler.errors import Conflict, ImageNotFound, InvalidArgument, LibvirtUnavailable, OperationFailed
+from reconciler.errors import (
+    Conflict,
+    HostOccupied,
+    ImageNotFound,
+    InvalidArgument,
+    LibvirtUnavailable,
+    OperationFailed,
+    StoreUnavailable,
+)
 from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.image.catalogue import CatalogueEntry
 from reconciler.image.http_download import DownloadLimits
@@ -25,6 +35,7 @@ from reconciler.usecases.image_pull import PullRequest, pull_image
 from reconciler.usecases.named_images import examine_image, listed_images, remove_images
 from tests.libvirt_socket import silent_libvirt
 from tests.unit.store.samples import sample_record
+from tests.waiting import PATIENCE_S, eventually
 from tests.web_server import WebServer, running_web_server
 
 MIB = 1 << 20
@@ -316,6 +327,111 @@ async def test_force_replaces_an_image_unless_something_stands_on_it(
     machines.clear()
     assert (await pulled(runtime, force=True)).path.read_bytes() == newer
     assert (await pulled(runtime)).reused
+
+
+async def test_force_replaces_no_image_that_a_cluster_was_made_on_during_the_download(
+    runtime: Runtime, server: WebServer, disk: bytes, machines: list[FileUse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, disk, monkeypatch)
+    image = await pulled(runtime)
+    published(server, disk + bytes(65536), monkeypatch)
+    told: list[str] = []
+    async with runtime.host_lease("a round").turn(PATIENCE_S):
+        pulling = asyncio.create_task(pulled(runtime, told=told, force=True))
+        await eventually(lambda: any("comparing" in line for line in told))
+        await stand_on(runtime, image.path)
+    with pytest.raises(Conflict, match="node zeta of cluster lab, node alpha of cluster lab stand on"):
+        await pulling
+    assert image.path.read_bytes() == disk
+    assert (await examine_image(runtime, "debian-12")).origin == image.origin
+
+
+async def test_no_round_makes_disks_between_the_look_at_an_image_and_its_removal(
+    runtime: Runtime, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images.mkdir()
+    (images / "mine.qcow2").write_bytes(b"mine")
+
+    async def file_uses(_: Libvirt) -> Sequence[FileUse]:
+        async with runtime.host_lease("a round").turn(0):
+            return ()
+
+    monkeypatch.setattr(Libvirt, "file_uses", file_uses)
+    with pytest.raises(HostOccupied):
+        await remove_images(runtime, ["mine"])
+    assert names_in(images) == ["mine.qcow2"]
+
+
+async def test_nothing_is_removed_while_a_record_cannot_be_read(
+    runtime: Runtime, images: Path, machines: list[FileUse], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images.mkdir()
+    (images / "mine.qcow2").write_bytes(b"mine")
+    await stand_on(runtime, images / "mine.qcow2")
+
+    async def get(_: SqliteStore, name: str) -> None:
+        raise StoreUnavailable(f"the record of {name} cannot be read")
+
+    monkeypatch.setattr(SqliteStore, "get", get)
+    with pytest.raises(StoreUnavailable):
+        await remove_images(runtime, ["mine"])
+    assert names_in(images) == ["mine.qcow2"]
+
+
+async def test_an_image_that_appears_during_the_download_stays(
+    runtime: Runtime, server: WebServer, images: Path, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, disk, monkeypatch)
+    put_in_place = image_pull.put_in_place
+
+    def put_later(made: Path, disk: Path, *more: Any, **how: Any) -> None:
+        disk.write_bytes(b"mine")
+        put_in_place(made, disk, *more, **how)
+
+    monkeypatch.setattr(image_pull, "put_in_place", put_later)
+    with pytest.raises(Conflict, match="has been created meanwhile"):
+        await pulled(runtime)
+    assert (images / "debian-12.qcow2").read_bytes() == b"mine"
+    assert not (images / "debian-12.json").exists()
+
+
+async def test_a_file_in_the_place_of_the_description_is_only_replaced_by_force(
+    runtime: Runtime, server: WebServer, images: Path, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, disk, monkeypatch)
+    images.mkdir()
+    (images / "debian-12.json").write_text("mine")
+    with pytest.raises(Conflict, match=r"debian-12\.json was not created by vmcluster"):
+        await pulled(runtime)
+    assert [path for path, _ in server.asked] == ["/SHA256SUMS"]
+    assert (images / "debian-12.json").read_text() == "mine"
+    assert (await pulled(runtime, force=True)).origin is not None
+
+
+async def test_a_file_that_takes_the_place_of_the_description_during_the_download_stays(
+    runtime: Runtime, server: WebServer, images: Path, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, disk, monkeypatch)
+    put_in_place = image_pull.put_in_place
+
+    def put_later(made: Path, disk: Path, *more: Any, **how: Any) -> None:
+        disk.with_suffix(".json").write_text("mine")
+        put_in_place(made, disk, *more, **how)
+
+    monkeypatch.setattr(image_pull, "put_in_place", put_later)
+    with pytest.raises(Conflict, match=r"debian-12\.json was not created by vmcluster"):
+        await pulled(runtime)
+    assert (images / "debian-12.json").read_text() == "mine"
+    assert not (images / "debian-12.qcow2").exists()
+
+
+async def test_an_image_of_which_only_the_description_is_left_is_pulled_again(
+    runtime: Runtime, server: WebServer, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, disk, monkeypatch)
+    image = await pulled(runtime)
+    image.path.unlink()
+    assert (await pulled(runtime)).path.read_bytes() == disk
 
 
 async def test_a_file_that_was_not_pulled_is_not_replaced(
