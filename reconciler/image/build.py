@@ -8,7 +8,7 @@ import asyncio
 import os
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,15 @@ from reconciler.image.overlay import kernel_command_line, overlay_files
 from reconciler.image.published import (
     ImageFiles,
     describe,
+    discard_staged,
+    facts_of,
     is_current,
-    publish_image,
+    is_unchanged,
+    publish_staged,
     read_description,
     refuse_foreign,
     require_files,
+    stage_image,
 )
 from reconciler.image.recipe import Recipe
 from reconciler.process import run
@@ -34,6 +38,9 @@ from reconciler.programs import find_program, proxies
 
 Progress = Callable[[str, float | None], None]
 """Called at each step with its name and the finished part of the whole, from 0 to 1, if known."""
+
+Replacing = Callable[[], AbstractAsyncContextManager[None]]
+"""Entered to replace the image: raises if that cannot be, and keeps it possible until it is left."""
 
 _MMDEBSTRAP_TIMEOUT_S = 3600.0
 _DISK_STEP_TIMEOUT_S = 900.0
@@ -69,13 +76,15 @@ async def build_image(
     progress: Progress = no_progress,
     force: bool = False,
     recipe: Recipe | None = None,
+    replacing: Replacing = nullcontext,
 ) -> ImageBuild:
     """Build `target` and, beside it under the same stem, `.vmlinuz`, `.initrd` and `.json`.
 
     Does nothing if the existing files are unchanged and built from the same recipe. `force` rebuilds everything from
-    the archive's present packages and replaces whatever is at `target`. An image is never changed in place: machines on
-    the old one keep it. Raises `HostCapabilityMissing` (a tool, or space), `HostCommandFailed` (mostly: the archive
-    cannot be reached) and `Conflict` (another build is running, or the file at `target` was built by something else).
+    the archive's present packages and replaces whatever is at `target`, if `replacing` lets it. An image is never
+    changed in place: machines on the old one keep it. Raises `HostCapabilityMissing` (a tool, or space),
+    `HostCommandFailed` (mostly: the archive cannot be reached) and `Conflict` (another build is running, or the file at
+    `target` was built by something else).
     """
     recipe = recipe or Recipe()
     files = ImageFiles.beside(target)
@@ -84,17 +93,37 @@ async def build_image(
     if not force and await asyncio.to_thread(is_current, files, digest):
         progress("unchanged", 1.0)
         return _built(files, reused=True)
-    if not force:
-        refuse_foreign(files)
+    said = await asyncio.to_thread(read_description, files)
+    if force or said is None or said.recipe_digest != digest:  # rather now than after the minutes that a build takes
+        await _check_place(files, replacing, force=force)
     with ImageCache(cache_dir).locked() as cache:
         await cache.clear_work(_as_root())
         made = await _image(cache, recipe, progress, force=force)
         progress("publishing", 0.95)
-        await asyncio.to_thread(publish_image, made, files)
+        await _publish(made, files, replacing, force=force)
         cache.prune(keep={making.root_digest(recipe), digest})
         await cache.clear_work(_as_root())
     progress("done", 1.0)
     return _built(files, reused=False)
+
+
+async def _check_place(files: ImageFiles, replacing: Replacing, *, force: bool) -> None:
+    async with replacing():
+        if not force:
+            await asyncio.to_thread(refuse_foreign, files)
+
+
+async def _publish(made: ImageFiles, files: ImageFiles, replacing: Replacing, *, force: bool) -> None:
+    """Give the image its names, unless something has come to their places; an equal disk replaces nothing."""
+    is_there = await asyncio.to_thread(lambda: is_unchanged(files.disk, facts_of(made.disk)))
+    try:
+        await asyncio.to_thread(stage_image, made, files)
+        async with nullcontext() if is_there else replacing():
+            if not force:
+                await asyncio.to_thread(refuse_foreign, files)
+            await asyncio.to_thread(publish_staged, files)
+    finally:
+        await asyncio.to_thread(discard_staged, files)
 
 
 async def _image(cache: ImageCache, recipe: Recipe, progress: Progress, *, force: bool) -> ImageFiles:

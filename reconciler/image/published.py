@@ -112,26 +112,39 @@ def require_files(files: ImageFiles) -> None:
             )
 
 
-def publish_image(made: ImageFiles, files: ImageFiles) -> None:
-    """Copy `made` to its place, each file whole.
-
-    The description is copied first: after a kill it marks the place as ours and does not match what is there.
-    """
+def stage_image(made: ImageFiles, files: ImageFiles) -> None:
+    """Copy `made` beside its place, with times, under names that the next build reuses after a kill."""
     files.disk.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    _copy_whole(made.description, files.description)
-    for role, source in made.parts().items():
-        _copy_whole(source, files.parts()[role])
+    for source, target in zip(_in_order(made), _in_order(files), strict=True):
+        second = _second_name(target)
+        shutil.copyfile(source, second)
+        shutil.copystat(source, second)
+        second.chmod(0o644)
+        fsync_path(second)
 
 
-def _copy_whole(source: Path, target: Path) -> None:
-    """Copy with times, under a temporary name that the next copy reuses after a kill."""
-    second = target.with_name(f".{target.name}.new")
-    shutil.copyfile(source, second)
-    shutil.copystat(source, second)
-    second.chmod(0o644)
-    fsync_path(second)
-    second.rename(target)
-    fsync_path(target.parent)
+def publish_staged(files: ImageFiles) -> None:
+    """Give what was staged its names.
+
+    The description comes first: after a kill it marks the place as ours and does not match what is there.
+    """
+    for target in _in_order(files):
+        _second_name(target).rename(target)
+        fsync_path(target.parent)
+
+
+def discard_staged(files: ImageFiles) -> None:
+    """Remove what was staged in vain."""
+    for target in _in_order(files):
+        _second_name(target).unlink(missing_ok=True)
+
+
+def _in_order(files: ImageFiles) -> tuple[Path, ...]:
+    return files.description, *files.parts().values()
+
+
+def _second_name(target: Path) -> Path:
+    return target.with_name(f".{target.name}.new")
 
 
 def facts_of(path: Path) -> FileFacts:

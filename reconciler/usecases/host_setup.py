@@ -86,7 +86,7 @@ async def carry_out_host_setup(runtime: Runtime, plan: HostSetupPlan, progress: 
         report(f"{repair.name}: {repair.message}")
     await asyncio.to_thread(_write_files, runtime.settings, plan, report)
     if plan.image == BASE_IMAGE:
-        await build_guest_image(image_path(runtime.settings.image_dir, BASE_IMAGE), report=report)
+        await build_guest_image(runtime, image_path(runtime.settings.image_dir, BASE_IMAGE), report=report)
     elif plan.image is not None:
         await pull_image(runtime, PullRequest(source=plan.image), progress)
 

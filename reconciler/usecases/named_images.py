@@ -71,15 +71,15 @@ async def remove_images(runtime: Runtime, names: Sequence[str]) -> RemovedImages
 
 
 @asynccontextmanager
-async def kept_unused(runtime: Runtime, paths: Collection[Path]) -> AsyncIterator[None]:
+async def kept_unused(runtime: Runtime, paths: Collection[Path], *, strict: bool = True) -> AsyncIterator[None]:
     """Have nothing stand on these images, so that they can be removed or replaced.
 
     Rounds make disks, and they need the lease of the host, which is held here. Raises `Conflict` naming all that stands
-    on the images, `LibvirtUnavailable` if that is not known, and `HostOccupied` if a round does not end.
+    on the images, `HostOccupied` if a round does not end, and if it is `strict`, as `look_for_uses` does.
     """
     async with runtime.host_lease("images").turn(_HOST_WAIT_S):
         if await asyncio.to_thread(lambda: any(map(os.path.lexists, paths))):
-            require_unused(paths, await look_for_uses(runtime, strict=True))
+            require_unused(paths, await look_for_uses(runtime, strict=strict))
         yield
 
 

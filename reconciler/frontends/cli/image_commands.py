@@ -77,7 +77,8 @@ def build(
 ) -> "BuiltImage":
     """Build a small Debian guest image.
 
-    Its kernel and initrd are written next to it. Does nothing if the image is up to date.
+    Its kernel and initrd are written next to it. Does nothing if the image is up to
+    date, and never replaces one that disks of machines or templates stand on.
     """
 
     target = Path(path).absolute() if path else None
@@ -88,7 +89,7 @@ def build(
 
         base = image_path(use.runtime.settings.image_dir, BASE_IMAGE)
         return await build_guest_image(
-            target or base, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()
+            use.runtime, target or base, report=narrate, force=force, cache_dir=cache_dir and cache_dir.absolute()
         )
 
     how_to_end = CommandEnding(

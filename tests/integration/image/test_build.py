@@ -45,13 +45,13 @@ def cache_dir(tmp_path: Path) -> Path:
     return directory
 
 
-async def build(tmp_path: Path, cache_dir: Path, steps: list[str] | None = None, **options: bool) -> ImageBuild:
+async def build(tmp_path: Path, cache_dir: Path, steps: list[str] | None = None) -> ImageBuild:
     def tell(step: str, _fraction: float | None) -> None:
         if steps is not None:
             steps.append(step)
 
     target = tmp_path / "images" / "base.qcow2"
-    return await build_image(target, cache_dir=cache_dir, recipe=RECIPE, progress=tell, **options)
+    return await build_image(target, cache_dir=cache_dir, recipe=RECIPE, progress=tell)
 
 
 async def test_a_build_goes_on_after_the_packages_and_makes_a_whole_disk(tmp_path: Path, cache_dir: Path) -> None:

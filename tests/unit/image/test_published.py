@@ -8,11 +8,13 @@ from reconciler.errors import Conflict, InvalidArgument
 from reconciler.image.published import (
     ImageFiles,
     describe,
+    discard_staged,
     is_current,
-    publish_image,
+    publish_staged,
     read_description,
     refuse_foreign,
     require_files,
+    stage_image,
 )
 
 
@@ -25,6 +27,12 @@ def made(tmp_path: Path) -> ImageFiles:
         path.write_bytes(role.encode())
     describe(files, "recipe-1", "6.1.0", "root=/dev/vda1")
     return files
+
+
+def publish_image(made: ImageFiles, files: ImageFiles) -> None:
+    """Both steps at once."""
+    stage_image(made, files)
+    publish_staged(files)
 
 
 def test_an_image_is_current_until_its_recipe_changes(made: ImageFiles) -> None:
@@ -89,6 +97,13 @@ def test_publishing_killed_after_any_file_is_taken_up_again(
     assert is_current(files, "recipe-1")
     names = sorted(path.name for path in tmp_path.iterdir() if path.is_file())
     assert names == ["base.initrd", "base.json", "base.qcow2", "base.vmlinuz"]
+
+
+def test_an_image_that_was_staged_in_vain_leaves_nothing(made: ImageFiles, tmp_path: Path) -> None:
+    files = ImageFiles.beside(tmp_path / "images" / "base.qcow2")
+    stage_image(made, files)
+    discard_staged(files)
+    assert list(files.disk.parent.iterdir()) == []
 
 
 def test_a_file_that_is_not_from_here_is_refused_and_left_alone(tmp_path: Path) -> None:

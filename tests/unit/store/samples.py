@@ -7,6 +7,8 @@ from pathlib import Path
 from reconciler.model.record import ClusterRecord, ClusterSpec, ImageFile, NetworkSpec, NodeIntent, NodeSpec, SshSpec
 from reconciler.model.status import RecordStatus
 from reconciler.model.topology import Forward
+from reconciler.runtime import Runtime
+from reconciler.store.sqlite import SqliteStore
 
 _NODES = ("zeta", "alpha")  # not sorted: the order of the topology file is kept
 
@@ -47,6 +49,17 @@ def with_user_data(record: ClusterRecord, user_data: dict[str, object]) -> Clust
 def sample_status(name: str = "lab", generation: int = 1) -> RecordStatus:
     """The word of a controller that has converged."""
     return RecordStatus(cluster_name=name, observed_generation=generation, converged=True, updated_at=datetime.now(UTC))
+
+
+async def stand_on(runtime: Runtime, image: Path) -> None:
+    """Have a cluster whose nodes start from an image."""
+    record = sample_record()
+    on = record.spec.nodes["alpha"].base_image.model_copy(update={"path": image})
+    nodes = {name: of.model_copy(update={"base_image": on}) for name, of in record.spec.nodes.items()}
+    changed = {"nodes": nodes, "overlay_dir": runtime.settings.overlay_dir}
+    record = record.model_copy(update={"spec": record.spec.model_copy(update=changed)})
+    assert isinstance(runtime.store, SqliteStore)
+    await runtime.store.put(record, expected_generation=0, actor="test")
 
 
 def _node(index: int) -> NodeSpec:

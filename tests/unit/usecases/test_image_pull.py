@@ -24,6 +24,7 @@ from reconciler.errors import (
 from reconciler.host.libvirt.libvirt_driver import Libvirt
 from reconciler.image.catalogue import CatalogueEntry
 from reconciler.image.http_download import DownloadLimits
+from reconciler.image.pulled import put_in_place
 from reconciler.model.file_use import FileUse
 from reconciler.model.named_image import PulledImage
 from reconciler.progress import Progress
@@ -34,7 +35,7 @@ from reconciler.usecases import image_pull
 from reconciler.usecases.image_pull import PullRequest, pull_image
 from reconciler.usecases.named_images import examine_image, listed_images, remove_images
 from tests.libvirt_socket import silent_libvirt
-from tests.unit.store.samples import sample_record
+from tests.unit.store.samples import stand_on
 from tests.waiting import PATIENCE_S, eventually
 from tests.web_server import WebServer, running_web_server
 
@@ -382,7 +383,6 @@ async def test_an_image_that_appears_during_the_download_stays(
     runtime: Runtime, server: WebServer, images: Path, disk: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published(server, disk, monkeypatch)
-    put_in_place = image_pull.put_in_place
 
     def put_later(made: Path, disk: Path, *more: Any, **how: Any) -> None:
         disk.write_bytes(b"mine")
@@ -412,7 +412,6 @@ async def test_a_file_that_takes_the_place_of_the_description_during_the_downloa
     runtime: Runtime, server: WebServer, images: Path, disk: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published(server, disk, monkeypatch)
-    put_in_place = image_pull.put_in_place
 
     def put_later(made: Path, disk: Path, *more: Any, **how: Any) -> None:
         disk.with_suffix(".json").write_text("mine")
@@ -522,14 +521,3 @@ async def test_an_image_that_is_not_there_is_named_with_its_remedy(
     with pytest.raises(ImageNotFound) as caught:
         await examine_image(runtime, name)
     assert caught.value.hint == hint
-
-
-async def stand_on(runtime: Runtime, image: Path) -> None:
-    """Have a cluster whose nodes start from an image."""
-    record = sample_record()
-    on = record.spec.nodes["alpha"].base_image.model_copy(update={"path": image})
-    nodes = {name: of.model_copy(update={"base_image": on}) for name, of in record.spec.nodes.items()}
-    changed = {"nodes": nodes, "overlay_dir": runtime.settings.overlay_dir}
-    record = record.model_copy(update={"spec": record.spec.model_copy(update=changed)})
-    assert isinstance(runtime.store, SqliteStore)
-    await runtime.store.put(record, expected_generation=0, actor="test")
