@@ -3,8 +3,9 @@
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from reconciler.errors import OperationTimeout
@@ -27,13 +28,34 @@ async def locked(path: Path, *, shared: bool = False, timeout_s: float = 600.0) 
         os.close(descriptor)
 
 
+@contextmanager
+def living_file(path: Path, content: bytes) -> Iterator[None]:
+    """Have a file during a block, locked before it gets its name. If the process dies, the file stays, unlocked."""
+    with reporting_os_errors(path):
+        make_unexposed(path.parent, mode=0o700)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        try:
+            with reporting_os_errors(path):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                file.write(content)
+                Path(temporary).replace(path)
+            yield
+        finally:
+            with suppress(OSError):
+                if still_has_name(descriptor, path):
+                    path.unlink()
+            Path(temporary).unlink(missing_ok=True)
+
+
+def is_living(descriptor: int) -> bool:
+    """Whether an open file is locked by the process that made it, with `living_file`."""
+    return not _locks(descriptor, fcntl.LOCK_SH)  # shared: two that look at once are no such process
+
+
 def try_lock(descriptor: int) -> bool:
     """Lock an open file or directory if nobody else has; the lock is held until it is closed."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+    return _locks(descriptor, fcntl.LOCK_EX)
 
 
 def still_has_name(descriptor: int, path: Path) -> bool:
@@ -55,6 +77,14 @@ def remove_lock(path: Path) -> None:
             os.close(descriptor)
 
 
+def _locks(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 async def _lock(path: Path, operation: int, timeout_s: float) -> int:
     deadline = asyncio.get_running_loop().time() + timeout_s
     while (descriptor := _locked_now(path, operation)) is None:
@@ -69,9 +99,7 @@ def _locked_now(path: Path, operation: int) -> int | None:
     with reporting_os_errors(path):
         make_unexposed(path.parent, mode=0o700)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _locks(descriptor, operation):
             os.close(descriptor)
             return None
     if still_has_name(descriptor, path):

@@ -1,14 +1,12 @@
 """The one door: the page, MCP and the metrics, served by one application at one address behind one token."""
 
 import asyncio
-import json
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
-from pathlib import Path
 
 import structlog
 import uvicorn
@@ -21,7 +19,6 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from reconciler.errors import ConfigurationInvalid, OperationFailed
-from reconciler.files.atomic import write_whole
 from reconciler.frontends.mcp.cluster_server import ClusterServer
 from reconciler.frontends.mcp.http_connection import TimelyConnection
 from reconciler.frontends.mcp.http_server import MCP_PATH, mcp_protocol, token_in, whole_messages
@@ -32,7 +29,7 @@ from reconciler.frontends.web.access import Access
 from reconciler.frontends.web.page import Page, Words
 from reconciler.frontends.web.page_app import page_routes
 from reconciler.frontends.web.page_guard import App, Guard, Protected, Receive, Scope, Send
-from reconciler.frontends.web.way_in import DOOR_FILE, entry_url
+from reconciler.frontends.web.way_in import announced, entry_url
 from reconciler.progress import no_progress
 from reconciler.runtime import Runtime
 from reconciler.usecases.application import UseCases
@@ -72,18 +69,15 @@ async def opened_door(
     with _listening(place.host, place.port) as listener:
         access = Access(token)
         page = Page(UseCases(runtime, actor=_ACTOR, progress=no_progress), access, words, allow_actions=allow_actions)
-        door = OpenDoor(f"http://{_authority(place.host, listener.getsockname()[1])}/", access)
+        door = OpenDoor(f"http://{_authority(*listener.getsockname()[:2])}/", access)
         server = _Server(_configuration(door_app(page, metrics)))
         serving = asyncio.create_task(server.serve(sockets=[listener]))
-        note = state_dir / DOOR_FILE
-        said = json.dumps({"url": door.url}).encode()
         try:
             await _started(server, serving)
-            await asyncio.to_thread(write_whole, note, said)
-            log.info("page_served", url=door.url, allow_actions=allow_actions)
-            yield door
+            with announced(door.url, state_dir):
+                log.info("page_served", url=door.url, allow_actions=allow_actions)
+                yield door
         finally:
-            await asyncio.to_thread(_remove_own, note, said)
             await page.close()
             server.should_exit = True
             await serving
@@ -179,9 +173,3 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 def _authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _remove_own(note: Path, said: bytes) -> None:
-    with suppress(OSError):
-        if note.read_bytes() == said:
-            note.unlink()

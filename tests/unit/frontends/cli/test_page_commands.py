@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.unit.frontends.cli.conftest import Invoke, environment
+from tests.unit.frontends.web.test_way_in import heard_by
 
 
 @contextmanager
@@ -73,6 +75,20 @@ def test_a_page_is_served_found_by_the_next_command_and_ends_with_its_signal(tmp
         server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
         assert not (tmp_path / "state" / "door.json").exists()
+
+
+@pytest.mark.processes
+def test_the_address_of_a_page_that_was_killed_is_not_called(tmp_path: Path) -> None:
+    with running(tmp_path) as (url, server):
+        server.kill()
+        server.wait()
+    where = urlsplit(url)
+    assert where.port
+    with socket.create_server(("127.0.0.1", where.port)) as stranger, running(tmp_path) as (served, _):
+        assert urlsplit(served).netloc != where.netloc
+        assert let_in(served)
+        stranger.setblocking(False)
+        assert heard_by(stranger) == b""
 
 
 @pytest.mark.processes

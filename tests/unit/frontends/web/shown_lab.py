@@ -97,10 +97,11 @@ class ShownLab:
             console.write(text)
 
     @asynccontextmanager
-    async def door(self, *, allow_actions: bool = False) -> AsyncIterator[OpenDoor]:
+    async def door(self, *, allow_actions: bool = False, host: str = "127.0.0.1") -> AsyncIterator[OpenDoor]:
         """The door to it, on any port."""
-        place = HttpPlace("127.0.0.1", 0)
-        async with opened_door(self.runtime, place, lambda text, _: text, allow_actions=allow_actions) as opened:
+        async with opened_door(
+            self.runtime, HttpPlace(host, 0), lambda text, _: text, allow_actions=allow_actions
+        ) as opened:
             yield opened
 
     def _made(self, monkeypatch: pytest.MonkeyPatch) -> None:
