@@ -82,6 +82,10 @@ class ClusterNotFound(ClusterError):
 
     code = ErrorCode.CLUSTER_NOT_FOUND
 
+    def __init__(self, message: str, *, hint: str | None = None, cluster_name: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.cluster_name = cluster_name
+
 
 class ClusterNotRunning(ClusterError):
     """The cluster exists, but the operation needs its nodes to run."""

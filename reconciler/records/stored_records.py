@@ -35,6 +35,7 @@ async def recorded(store: Store, cluster: str) -> ClusterRecord:
         raise ClusterNotFound(
             f"no cluster named {cluster!r} is defined",
             hint=meant(cluster, known, f"defined clusters: {', '.join(known) or lost}"),
+            cluster_name=cluster,
         )
     return record
 

@@ -103,6 +103,7 @@ async def _served(work: Work[T], output: OutputFormat) -> "Envelope[T]":
     from reconciler.runtime import Runtime
     from reconciler.settings import load_settings
     from reconciler.usecases.envelope import Envelope
+    from reconciler.usecases.missing_clusters import naming_topologies
 
     configure_logs(log_options.get())
     with Envelope[T]() as envelope:
@@ -112,7 +113,8 @@ async def _served(work: Work[T], output: OutputFormat) -> "Envelope[T]":
             with live_progress(output) as live:
                 report = live.report if live else narrate
                 progress = Progress(lambda said: report(in_commands(said)), live.advance if live else None)
-                envelope.result = await work(UseCases(runtime, actor=actor(), progress=progress))
+                use = UseCases(runtime, actor=actor(), progress=progress)
+                envelope.result = await naming_topologies(work(use), settings, others=False)
     return envelope
 
 

@@ -11,20 +11,17 @@ from typing import TypeVar
 import structlog
 from structlog.typing import Processor
 
-from reconciler.desired.topology_files import topology_names
-from reconciler.errors import ClusterNotFound
 from reconciler.frontends.mcp.caller import Caller
 from reconciler.model.results import ToolResult
 from reconciler.progress import Progress
 from reconciler.runtime import Runtime
-from reconciler.settings import LogLevel, Settings, load_settings
+from reconciler.settings import LogLevel, load_settings
 from reconciler.usecases.application import UseCases
 from reconciler.usecases.envelope import Envelope
 from reconciler.usecases.host_paths import reach_of_tools
+from reconciler.usecases.missing_clusters import naming_topologies
 
 T = TypeVar("T")
-
-_MOST_NAMES = 20
 
 log = structlog.get_logger(__name__)
 
@@ -49,11 +46,7 @@ class ToolService:
             runtime = await self._open()
             reach = reach_of_tools(runtime.settings, caller.roots)
             use = UseCases(runtime, actor=caller.actor, progress=Progress(report), reach=reach)
-            try:
-                envelope.result = await work(use)
-            except ClusterNotFound as error:
-                error.hint = "; ".join(filter(None, [error.hint, await _topologies(runtime.settings)]))
-                raise
+            envelope.result = await naming_topologies(work(use), runtime.settings, others=True)
         result = envelope.answer()
         _log(caller, result, time.monotonic() - began)
         return result
@@ -70,13 +63,6 @@ class ToolService:
                 self._runtime = await self._exit.enter_async_context(Runtime(settings))
                 await self._runtime.follow_guests()
             return self._runtime
-
-
-async def _topologies(settings: Settings) -> str:
-    """What could be defined instead."""
-    names = await asyncio.to_thread(topology_names, settings)
-    shown = ", ".join(names[:_MOST_NAMES]) or "none"
-    return f"`cluster_define` creates one from a topology; there are: {shown}"
 
 
 def _log(caller: Caller, result: ToolResult[T], duration_s: float) -> None:

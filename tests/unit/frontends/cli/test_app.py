@@ -46,6 +46,17 @@ def test_an_unknown_cluster_is_an_error_with_its_remedy_on_stderr(invoke: Invoke
     assert ended.err == "error [CLUSTER_NOT_FOUND]: no cluster named 'nope' is defined\n  defined clusters: lab\n"
 
 
+def test_an_unknown_cluster_whose_topology_is_there_is_created_by_the_command_that_is_named(
+    invoke: Invoke, lab: ClusterRecord, tmp_path: Path
+) -> None:
+    (tmp_path / "nope.yaml").touch()
+    ended = invoke("start", "nope")
+    assert ended.err == (
+        "error [CLUSTER_NOT_FOUND]: no cluster named 'nope' is defined\n"
+        "  defined clusters: lab; `vmcluster apply nope` creates it from the topology of that name\n"
+    )
+
+
 def test_an_error_for_programs_is_the_error_of_the_envelope(invoke: Invoke) -> None:
     ended = invoke("status", "nope", "-o", "json")
     assert ended.code == 1

@@ -45,6 +45,17 @@ async def test_a_cluster_that_was_never_defined_is_not_found(tool: str, agent: A
     assert "No_Such" in error["message"]
 
 
+async def test_a_cluster_that_was_never_defined_is_created_by_the_call_that_is_named(
+    agent: Agent, configuration: dict[str, str]
+) -> None:
+    (Path(configuration["VMCLUSTER_TOPOLOGY_DIR"]) / "nope.yaml").touch()
+    error = (await agent.call("cluster_start", cluster_name="nope"))["error"]
+    assert '`cluster_apply(topology_name="nope")` creates it from the topology of that name' in error["message"]
+    error = (await agent.call("cluster_start", cluster_name="other"))["error"]
+    assert "`cluster_define` creates one from a topology; there are: " in error["message"]
+    assert "nope" in error["message"]
+
+
 @pytest.mark.parametrize("tool", ["snapshot_create", "snapshot_list", "snapshot_revert", "snapshot_delete"])
 async def test_a_snapshot_of_a_cluster_that_was_never_defined_is_not_found(tool: str, agent: Agent) -> None:
     name = {} if tool == "snapshot_list" else {"snapshot_name": "base"}
