@@ -1,15 +1,15 @@
 """Waits until a cluster has a condition, without changing anything."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from reconciler.errors import InvalidArgument, OperationTimeout, meant
-from reconciler.health.provisioning import wait_until_provisioned
+from reconciler.health.provisioning import wait_until_provisioned, with_user_data
 from reconciler.model.record import ClusterRecord, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.progress import Progress, no_progress
-from reconciler.records.stored_records import existing, require_cluster_name
+from reconciler.records.stored_records import existing, require_cluster_name, select_nodes
 from reconciler.runtime import Runtime
 from reconciler.store.protocol import ChangeWaiter
 from reconciler.usecases.inspection import Inspection
@@ -33,24 +33,89 @@ def parse_condition(text: str) -> tuple[ConditionType, ConditionStatus] | None:
 
 
 async def wait_for_condition(
-    runtime: Runtime, cluster: str, condition: str, *, timeout_s: float, progress: Progress = no_progress
+    runtime: Runtime,
+    cluster: str,
+    condition: str,
+    *,
+    timeout_s: float,
+    nodes: Sequence[str] | str | None = None,
+    progress: Progress = no_progress,
 ) -> Condition | None:
     """The condition as soon as it has the requested status; None if waiting for deletion, and the cluster is gone.
 
-    Raises `OperationTimeout` with the current status, and `ClusterNotFound`.
+    With some `nodes` it is that of these alone: they are ready once they accept logins and, with `user_data`, are
+    provisioned. Raises `OperationTimeout` with the current status, `ClusterNotFound` and `NodeNotFound`.
     """
     require_cluster_name(cluster)
     wanted = parse_condition(condition)
     until_s = time.monotonic() + timeout_s
+    if nodes and nodes != "all" and list(nodes) != ["all"]:
+        record = await existing(runtime.store, cluster)
+        return await _wait_for_nodes(runtime, record, select_nodes(record, nodes), wanted, timeout_s, progress)
     if wanted is None:
         await _wait_until_gone(runtime, cluster, until_s)
         return None
     record = await existing(runtime.store, cluster)
     if wanted[0] in {ConditionType.SSH_REACHABLE, ConditionType.PROVISIONED}:
-        return await _wait_for_guests(runtime, record, wanted, timeout_s, progress)
+        running = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
+        return await _wait_for_guests(runtime, record, running, wanted, timeout_s, progress)
     if wanted[0] is ConditionType.KERNEL_HEALTHY:
         return await _wait_for_kernels(runtime, cluster, wanted, until_s)
     return await _wait_until_said(runtime, cluster, wanted, until_s)
+
+
+async def _wait_for_nodes(
+    runtime: Runtime,
+    record: ClusterRecord,
+    nodes: list[str],
+    wanted: tuple[ConditionType, ConditionStatus] | None,
+    timeout_s: float,
+    progress: Progress,
+) -> Condition:
+    """The condition of these nodes together; its message names them."""
+    if wanted is None or wanted[0] not in {*_OF_GUESTS, *_OF_NODES}:
+        known = ", ".join(of.value for of in (*_OF_GUESTS, *_OF_NODES))
+        raise InvalidArgument("nodes do not have this condition, only their cluster", hint=f"theirs are {known}")
+    kind, status = wanted
+    if kind in _OF_GUESTS:
+        return await _wait_for_guests(runtime, record, nodes, wanted, timeout_s, progress)
+    until_s = time.monotonic() + timeout_s
+    changes = await runtime.store.watch()
+    while others := {
+        node: said for node, (found, said) in (await _OF_NODES[kind](runtime, record, nodes)).items() if found != status
+    }:
+        told = "; ".join(f"{node} {said}" for node, said in others.items())
+        await _pause(changes, until_s, f"{kind.value} of cluster {record.cluster_name!r}: {told}")
+    return _held(kind, status, "AsWanted", nodes)
+
+
+_Said = Mapping[str, tuple[ConditionStatus, str]]
+"""The status of each node, and that in words."""
+
+
+async def _running(runtime: Runtime, record: ClusterRecord, nodes: list[str]) -> _Said:
+    down = await Inspection(runtime).not_running(record, nodes)
+    said = {node: (ConditionStatus.FALSE, f"is {state.state.value}") for node, state in down.items()}
+    return {**dict.fromkeys(nodes, (ConditionStatus.TRUE, "is running")), **said}
+
+
+async def _kernels(runtime: Runtime, record: ClusterRecord, nodes: list[str]) -> _Said:
+    seen = {of.name: of for of in (await Inspection(runtime).status(record.cluster_name)).nodes}
+    found = {node: _of_type(ConditionType.KERNEL_HEALTHY, seen[node].conditions) for node in nodes if node in seen}
+    unknown = dict.fromkeys(nodes, (ConditionStatus.UNKNOWN, "is not known"))
+    said = {node: (of.status, f"is {of.status.value} ({of.reason})") for node, of in found.items() if of is not None}
+    return {**unknown, **said}
+
+
+_OF_GUESTS = (ConditionType.READY, ConditionType.SSH_REACHABLE, ConditionType.PROVISIONED)
+_OF_NODES = {ConditionType.RUNNING: _running, ConditionType.KERNEL_HEALTHY: _kernels}
+"""How the conditions of nodes are seen that need no login to wait for."""
+
+
+def _held(kind: ConditionType, status: ConditionStatus, reason: str, nodes: Iterable[str] = ()) -> Condition:
+    return Condition(
+        type=kind, status=status, reason=reason, message=", ".join(nodes), last_transition=datetime.now(UTC)
+    )
 
 
 async def _wait_until_gone(runtime: Runtime, cluster: str, until_s: float) -> None:
@@ -101,29 +166,30 @@ def _otherwise(cluster: str, kind: ConditionType, found: Condition | None) -> st
 async def _wait_for_guests(
     runtime: Runtime,
     record: ClusterRecord,
+    nodes: list[str],
     wanted: tuple[ConditionType, ConditionStatus],
     timeout_s: float,
     progress: Progress,
 ) -> Condition:
-    """The conditions that only guests can report: that they accept logins, and that cloud-init is done."""
+    """The conditions that only guests can report: that they accept logins, that cloud-init is done, or both."""
     kind, status = wanted
     if status is not ConditionStatus.TRUE:
         raise InvalidArgument(
             f"can only wait for {kind.value} to be True",
             hint="conditions that need no guest, such as Running=False, can be waited for either way",
         )
-    nodes = [name for name, intent in record.nodes.items() if intent.power is WantedPower.RUNNING]
-    if not nodes:
-        raise InvalidArgument(
-            f"no node of cluster {record.cluster_name!r} should be running", hint="start them with `cluster_start`"
-        )
+    off = [name for name in nodes if record.nodes[name].power is not WantedPower.RUNNING]
+    if off or not nodes:
+        told = f"{', '.join(off)} should not be running" if off else "no node should be running"
+        raise InvalidArgument(f"cluster {record.cluster_name!r}: {told}", hint="start them with `cluster_start`")
     since_s = time.monotonic()
     await Inspection(runtime).wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)
     reason = "AllReachable"
-    if kind is ConditionType.PROVISIONED:
-        await wait_until_provisioned(runtime, record, nodes, since_s=since_s, timeout_s=timeout_s, progress=progress)
+    if kind is not ConditionType.SSH_REACHABLE:
+        booting = nodes if kind is ConditionType.PROVISIONED else with_user_data(record, nodes)
+        await wait_until_provisioned(runtime, record, booting, since_s=since_s, timeout_s=timeout_s, progress=progress)
         reason = "AllProvisioned"
-    return Condition(type=kind, status=ConditionStatus.TRUE, reason=reason, last_transition=datetime.now(UTC))
+    return _held(kind, status, reason, nodes)
 
 
 async def _pause(changes: ChangeWaiter, until_s: float, otherwise: str) -> None:

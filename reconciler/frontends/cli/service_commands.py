@@ -13,10 +13,11 @@ import typer
 
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_cluster, complete_condition
-from reconciler.frontends.cli.options import AnyCluster, Cluster, Output, OutputFormat, log_options
+from reconciler.frontends.cli.options import AnyCluster, Cluster, Nodes, Output, OutputFormat, log_options
 from reconciler.frontends.cli.output import prints
 from reconciler.frontends.cli.page_commands import AllowActions, HttpAddress, page_words, stop_signal
 from reconciler.frontends.cli.session import CommandEnding, present, run_command
+from reconciler.frontends.cli.text import printable
 from reconciler.frontends.mcp.server_options import HttpPlace
 from reconciler.usecases.application import UseCases
 
@@ -170,10 +171,11 @@ def events(
     return present(work, CommandEnding(output=output))
 
 
-@app.command("wait", examples=("wait lab --for Ready --timeout 300",))
+@app.command("wait", examples=("wait lab --for Ready --timeout 300", "wait lab n0 n1 --for SSHReachable"))
 @prints
 def wait_for(
     cluster: Cluster,
+    nodes: Nodes = None,
     condition: Annotated[
         str,
         typer.Option(
@@ -188,15 +190,15 @@ def wait_for(
     ] = 120.0,
     output: Output = OutputFormat.TABLE,
 ) -> "Condition | None":
-    """Wait until a cluster has a condition. Fails on timeout. Changes nothing."""
+    """Wait until a cluster, or some of its nodes, have a condition. Changes nothing."""
 
     async def work(use: UseCases) -> "Condition | None":
         from reconciler.usecases.wait_for_condition import wait_for_condition as wait_until
 
-        return await wait_until(use.runtime, cluster, condition, timeout_s=timeout, progress=use.progress)
+        return await wait_until(use.runtime, cluster, condition, timeout_s=timeout, nodes=nodes, progress=use.progress)
 
     def show(found: "Condition | None") -> None:
         said = f"{found.type.value} is {found.status.value}" if found else "gone"
-        typer.echo(f"cluster {cluster}: {said}")
+        typer.echo(printable(f"cluster {cluster}{f', {found.message}' if found and nodes else ''}: {said}"))
 
     return present(work, CommandEnding(output=output), show)

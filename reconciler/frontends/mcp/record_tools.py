@@ -10,6 +10,7 @@ from reconciler.frontends.mcp.arguments import (
     AllowDataLoss,
     AllowRestart,
     ClusterName,
+    Nodes,
     PlanHash,
     Seconds,
     SshTimeout,
@@ -129,14 +130,15 @@ async def cluster_wait(
     cluster_name: ClusterName,
     condition: Annotated[str, Field(description="A condition, with `=False` for its end; or `delete`.")] = "Ready",
     timeout_s: Annotated[Seconds, Field(description="Seconds to wait; then the error is TIMEOUT.")] = 60,
+    nodes: Nodes = None,
 ) -> ToolResult[Condition | None]:
-    """Wait until a cluster has a condition, without changing anything. Answers null for `delete`."""
+    """Wait until a cluster, or some of its nodes, have a condition. Changes nothing. Answers null for `delete`."""
 
     async def wait(use: UseCases) -> Condition | None:
         from reconciler.usecases.wait_for_condition import wait_for_condition
 
         return await wait_for_condition(
-            use.runtime, cluster_name, condition, timeout_s=timeout_s, progress=use.progress
+            use.runtime, cluster_name, condition, timeout_s=timeout_s, nodes=nodes, progress=use.progress
         )
 
     return await ask(call, wait)
