@@ -10,7 +10,16 @@ from itertools import takewhile
 from pathlib import Path
 
 from reconciler.model import names
-from reconciler.model.document import BackingFile, ClusterDocument, Domain, Layer, Snapshot, Unknown, files_below
+from reconciler.model.document import (
+    BackingFile,
+    ClusterDocument,
+    Domain,
+    Layer,
+    LentFiles,
+    Snapshot,
+    Unknown,
+    files_below,
+)
 from reconciler.model.record import ClusterRecord, ExtraDiskSpec
 from reconciler.model.snapshot import FrozenDisk
 
@@ -40,8 +49,8 @@ class FoundLayers:
     """The observed layers and snapshots, looked up once for all nodes.
 
     `depths` is the greatest observed depth of each node, disk and revision; `frozen` are the files that belong to
-    snapshots, which nothing writes to; `frozen_is_all` says that every snapshot could be read. `lent` says what files
-    of other clusters stand on.
+    snapshots, which nothing writes to, though only a fork may know them by now; `frozen_is_all` says that all could be
+    read. `lent` says what files of other clusters stand on.
     """
 
     observed: ClusterDocument
@@ -87,14 +96,15 @@ def active_disks(record: ClusterRecord, node: str, found: FoundLayers) -> dict[s
 
 
 def needed_layers(actives: Iterable[ActiveDisk], observed: ClusterDocument) -> dict[str, Layer]:
-    """The existing layers that must stay: everything below an active disk or a snapshot.
+    """The existing layers that must stay: everything below an active disk or a snapshot, and what forks stand on.
 
-    While a snapshot cannot be read, any layer may be part of it.
+    While a snapshot cannot be read, or what a fork stands on, any layer may be part of it.
     """
     if _some_unknown(observed):
         return {path: layer for path, layer in observed.layers.items() if isinstance(layer, Layer)}
     below = (active.layer.backing for active in actives if active.layer is not None)
-    roots = [*_frozen_files(observed), *(path for path in below if path is not None)]
+    lent = (path for of in _known_forks(observed) for path in of.below)
+    roots = [*_frozen_files(observed), *lent, *(path for path in below if path is not None)]
     whole = {"base_changed": False, "misplaced": ""}  # an existing layer is desired as it was created
     return {path: layer.model_copy(update=whole) for root in roots for path, layer in _downward(root, observed)}
 
@@ -252,13 +262,19 @@ def _frozen(snapshot: str, node: str, target: str, observed: ClusterDocument) ->
 
 
 def _some_unknown(observed: ClusterDocument) -> bool:
-    return any(isinstance(snapshot, Unknown) for snapshot in observed.snapshots.values())
+    return any(isinstance(of, Unknown) for of in (*observed.snapshots.values(), *observed.forks.values()))
 
 
 def _frozen_files(observed: ClusterDocument) -> Iterator[Path]:
     for snapshot in observed.snapshots.values():
         if isinstance(snapshot, Snapshot):
             yield from (disk.path for node in snapshot.nodes.values() for disk in node.disks.values())
+    for of in _known_forks(observed):
+        yield from of.disks
+
+
+def _known_forks(observed: ClusterDocument) -> Iterator[LentFiles]:
+    return (of for of in observed.forks.values() if isinstance(of, LentFiles))
 
 
 def _lent_files(observed: ClusterDocument) -> dict[Path, tuple[BackingFile, ...]]:

@@ -16,7 +16,7 @@ from reconciler.desired.chains import (
 )
 from reconciler.desired.desired_network import mtu_of, network_of
 from reconciler.desired.ended_nodes import with_ended_off
-from reconciler.desired.fork_bases import held_by_forks, lent_snapshot
+from reconciler.desired.fork_bases import held_by_forks, kept_for_forks, lent_snapshot
 from reconciler.desired.known_marks import known_marks
 from reconciler.desired.starts import may_be_cloned, template_of, why_booted
 from reconciler.error_codes import ErrorCode
@@ -125,9 +125,9 @@ def _wanted(
         links = _links(record, observed, now)
         return _present(record, facts, observed, made).model_copy(update={"links": links})
     if record.deletion.remove_overlays:
-        held = held_by_forks(observed)
-        return ClusterDocument(layers=held, seeds=observed.seeds if held else {})
-    return ClusterDocument(layers=observed.layers, seeds=observed.seeds, snapshots=observed.snapshots)
+        return ClusterDocument(layers=held_by_forks(observed), seeds=observed.seeds if observed.forks else {})
+    files = {kind: getattr(observed, kind) for kind in ("layers", "seeds", "snapshots", "forks")}
+    return ClusterDocument(**files)
 
 
 def seed_inputs(record: ClusterRecord) -> dict[str, SeedInputs]:
@@ -189,12 +189,14 @@ def _present(
         },
         snapshots={
             **lent_snapshot(record, observed),
+            **kept_for_forks(record, observed),
             **{
                 name: Snapshot(request=wanted.request, include_memory=wanted.include_memory, quiesce=wanted.quiesce)
                 for name, wanted in record.snapshots.items()
                 if name in observed.snapshots or (spec.nodes and wanted.request not in made)
             },
         },
+        forks=observed.forks,
     )
 
 
@@ -268,9 +270,12 @@ def _seeds(inputs: Mapping[str, SeedInputs]) -> dict[str, Seed]:
 
 
 def _seeds_for_snapshots(record: ClusterRecord, observed: ClusterDocument) -> dict[str, Seed | Unknown]:
-    """Seeds of removed nodes that are part of a snapshot: a seed carries the host key that the snapshot's disks use."""
+    """Seeds of removed nodes that are part of a snapshot: a seed carries the host key that the snapshot's disks use.
+
+    Forks, too, use the host keys of these nodes.
+    """
     snapshots = [observed.snapshots[name] for name in record.snapshots if name in observed.snapshots]
-    if any(isinstance(of, Unknown) for of in snapshots):
+    if observed.forks or any(isinstance(of, Unknown) for of in snapshots):
         return dict(observed.seeds)
     held = {node for of in snapshots if isinstance(of, Snapshot) for node in of.nodes}
     return {node: of for node, of in observed.seeds.items() if node in held}

@@ -263,8 +263,7 @@ class Snapshot(Frozen):
     """A snapshot, desired or taken; `nodes` is what it consists of and is only ever observed.
 
     `held` is None but for the snapshot that a fork stands on, whose files belong to other clusters: true once the
-    fork's directory says so, which keeps the others from deleting it. `below` says what such files stand on. `forks`
-    are the clusters that hold this one.
+    fork's directory says so, which keeps the others from deleting it. `below` says what such files stand on.
     """
 
     request: int
@@ -274,7 +273,14 @@ class Snapshot(Frozen):
     nodes: dict[str, SnapshotNode] = Field(default={}, exclude=True)
     held: bool | None = None
     below: dict[Path, tuple[BackingFile, ...]] = Field(default={}, exclude=True)
-    forks: tuple[str, ...] = Field(default=(), exclude=True)
+
+
+class LentFiles(Frozen):
+    """What a fork stands on, as its own directory says: a snapshot's disks, and every file below them."""
+
+    snapshot: str
+    disks: tuple[Path, ...]
+    below: tuple[Path, ...]
 
 
 class Mark(Frozen):
@@ -299,9 +305,17 @@ class ClusterDocument(Frozen):
     taps: dict[str, Tap | Unknown] = Field(default={}, description="By node; present where a domain is active.")
     links: dict[str, NodeLinks | Unknown] = Field(default={}, description="By receiving node; no entry: no faults.")
     snapshots: dict[str, Snapshot | Unknown] = Field(default={}, description="By name; observed where they exist.")
+    forks: dict[str, LentFiles | Unknown] = Field(
+        default={}, exclude=True, description="By name, those that stand on this cluster; an unknown one may."
+    )
     marks: dict[str, Mark | Unknown] = Field(
         default={}, exclude=True, description="By `mark_key`; desired are those found that the record knows."
     )
+
+
+def forks_on(document: ClusterDocument, snapshot: str) -> tuple[str, ...]:
+    """The forks that stand on a snapshot, and those that may."""
+    return tuple(name for name, of in document.forks.items() if isinstance(of, Unknown) or of.snapshot == snapshot)
 
 
 def files_below(layer: Layer, layers: Mapping[str, Layer | Unknown]) -> tuple[BackingFile, ...]:

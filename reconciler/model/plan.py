@@ -292,9 +292,9 @@ class SweepSnapshot(_Named):
     """Remove what an interrupted snapshot left behind, and resume the nodes that it had paused."""
 
 
-@_action("snapshots", Stage.REMOVE_FILES)
+@_action("snapshots", Stage.REMOVE_SNAPSHOTS)
 class DeleteSnapshot(_Named):
-    """Delete a snapshot's manifest and memory; layers that nothing else needs are deleted in a later round."""
+    """Delete a snapshot's manifest and memory, unless a fork came to hold it; layers go later, or in a later round."""
 
 
 @_action("snapshots", Stage.HOLD)

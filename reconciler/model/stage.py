@@ -20,6 +20,7 @@ class Stage(IntEnum):
     FLATTEN = 11
     SNAPSHOT = 12
     GIVE_BACK = 13  # before the layers that record the owners are deleted
-    REMOVE_FILES = 14
-    REMOVE_NETWORK = 15
-    RELEASE = 16
+    REMOVE_SNAPSHOTS = 14  # if one stays, as a fork came to hold it, so do the files
+    REMOVE_FILES = 15
+    REMOVE_NETWORK = 16
+    RELEASE = 17

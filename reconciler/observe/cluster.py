@@ -12,7 +12,7 @@ from reconciler.faults.compile_links import read_links
 from reconciler.host import tap
 from reconciler.host.cloud_init.seed_driver import observe_seeds
 from reconciler.host.disks.layers import observe_layers
-from reconciler.host.disks.lent_snapshots import observe_lent, with_forks
+from reconciler.host.disks.lent_snapshots import observe_forks, observe_lent
 from reconciler.host.disks.manifests import observe_snapshots
 from reconciler.host.fork_network.fork_network_driver import observe_host_address
 from reconciler.host.libvirt.domain_xml import DomainRecord
@@ -27,6 +27,7 @@ from reconciler.model.document import (
     Domain,
     HostAddress,
     Layer,
+    LentFiles,
     Mark,
     Network,
     NodeLinks,
@@ -78,6 +79,7 @@ async def observe_cluster(
         seeds=files.seeds,
         links=inbound,
         snapshots=files.snapshots,
+        forks=files.forks,
         domains=_domains(cluster, domains, marked),
         power=_power(marked),
         taps=taps,
@@ -90,6 +92,7 @@ class _Files:
     layers: dict[str, Layer | Unknown]
     seeds: dict[str, Seed | Unknown]
     snapshots: dict[str, Snapshot | Unknown]
+    forks: dict[str, LentFiles | Unknown]
     marks: Marks
 
 
@@ -98,9 +101,10 @@ def _observe_files(record: ClusterRecord) -> _Files:
     cluster, spec = record.cluster_name, record.spec
     layers = observe_layers(spec.overlay_dir, cluster, (*spec.extra_files, *record.former_files))
     seeds = observe_seeds(spec.overlay_dir, cluster)
-    own = with_forks(observe_snapshots(spec.overlay_dir, cluster), spec.overlay_dir, cluster)
+    own = observe_snapshots(spec.overlay_dir, cluster)
     snapshots = {**observe_lent(spec.overlay_dir, cluster, record.forked_from), **own}
-    return _Files(layers, seeds, snapshots, marks_of_files(record, layers, seeds, snapshots))
+    forks = observe_forks(spec.overlay_dir, cluster)
+    return _Files(layers, seeds, snapshots, forks, marks_of_files(record, layers, seeds, snapshots))
 
 
 def _marks(domains: "OurDomains", networks: list[FoundNetwork]) -> Marks:

@@ -46,7 +46,7 @@ from reconciler.plan.document_queries import (
 from reconciler.plan.flattening import in_its_turn, upkeep_last
 from reconciler.plan.link_planner import known_links, plan_links
 from reconciler.plan.power import plan_power
-from reconciler.plan.snapshot_planner import plan_snapshots
+from reconciler.plan.snapshot_planner import plan_forks, plan_snapshots
 
 PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]] = {
     "networks": kind_planners.plan_networks,
@@ -56,6 +56,7 @@ PLANNERS: dict[str, Callable[[ClusterDocument, ClusterDocument], Iterator[Step]]
     "power": plan_power,
     "taps": kind_planners.plan_taps,
     "snapshots": plan_snapshots,
+    "forks": plan_forks,
     "marks": kind_planners.plan_marks,
     "links": plan_links,
 }

@@ -1,9 +1,10 @@
 """From (desired, observed) snapshots to the actions that take, hold, let go and delete them."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from reconciler.error_codes import ErrorCode
-from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
+from reconciler.model.document import ClusterDocument, LentFiles, Power, PowerState, Snapshot, Unknown, forks_on
 from reconciler.model.plan import (
     ChangeKind,
     DeleteSnapshot,
@@ -48,19 +49,25 @@ def plan_snapshots(desired: ClusterDocument, observed: ClusterDocument) -> Itera
 def _no_longer_desired(name: str, observed: ClusterDocument) -> Iterator[Step]:
     """What is held is let go by a round that finds nothing any longer that could stand on it."""
     found = observed.snapshots[name]
-    held, forks = (found.held, found.forks) if isinstance(found, Snapshot) else (None, ())
-    if forks:
-        yield Obstacle(
-            code=ErrorCode.CONFLICT,
-            message=f"snapshot {name!r} stays, as {in_use_by(forks)}",
-            terminal=True,
-        )
-    elif held and not observed.layers:
+    held = found.held if isinstance(found, Snapshot) else found.code is ErrorCode.SNAPSHOT_LOST or None
+    if held and not observed.layers:
         yield ReleaseSnapshot(name=name, reason="nothing stands on it any longer", change=ChangeKind.DELETE)
-    elif held is None:
+    elif held is None and not forks_on(observed, name):
         yield DeleteSnapshot(
             name=name, reason="no longer desired", change=ChangeKind.DELETE, disruption=Disruption.LIVE
         )
+
+
+def plan_forks(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[Step]:
+    """One obstacle for each snapshot that forks stand on while its cluster is to lose its disks."""
+    by_snapshot: defaultdict[str, list[str]] = defaultdict(list)
+    for other in known_extra(desired.forks, observed.forks):
+        of = observed.forks[other]
+        assert isinstance(of, LentFiles)
+        by_snapshot[of.snapshot].append(other)
+    for name, forks in by_snapshot.items():
+        message = f"snapshot {name!r} stays, as {in_use_by(forks)}"
+        yield Obstacle(code=ErrorCode.CONFLICT, message=message, terminal=True)
 
 
 def in_use_by(forks: Sequence[str]) -> str:
@@ -72,9 +79,10 @@ def in_use_by(forks: Sequence[str]) -> str:
 
 
 def _damaged_extra(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[str]:
-    """Our snapshots of which only the name can be read, when that name is no longer desired."""
+    """Our snapshots of which only the name can be read, when that name is no longer desired; and what a fork lost."""
+    codes = {ErrorCode.SNAPSHOT_FAILED, ErrorCode.SNAPSHOT_LOST}
     for name, found in observed.snapshots.items():
-        if name not in desired.snapshots and isinstance(found, Unknown) and found.code is ErrorCode.SNAPSHOT_FAILED:
+        if name not in desired.snapshots and isinstance(found, Unknown) and found.code in codes:
             yield name
 
 

@@ -1,7 +1,9 @@
-"""Which forks stand on a cluster's snapshots, as the records of a store say."""
+"""Which forks stand on a cluster's snapshots, as the records of a store say, and as the host does."""
 
-from reconciler.errors import Conflict
+from reconciler.errors import Conflict, OperationFailed
+from reconciler.model.document import ClusterDocument, LentFiles, Unknown
 from reconciler.model.record import ClusterRecord
+from reconciler.plan.snapshot_planner import in_use_by
 from reconciler.records.stored_records import readable_records
 from reconciler.store.protocol import Store
 
@@ -26,3 +28,16 @@ async def require_no_forks(store: Store, cluster: str, snapshot: str | None = No
         f"{what}: forks stand on {'its snapshots' if snapshot is None else 'it'}: {', '.join(forks)}",
         hint=f"destroy them with their disks first: {', '.join(calls)}",
     )
+
+
+def require_not_held(snapshot: str, observed: ClusterDocument) -> None:
+    """Raise `Conflict` naming the forks that hold a snapshot on the host, also those without a readable record.
+
+    Raises `OperationFailed` if it cannot be read what a fork stands on.
+    """
+    for of in observed.forks.values():
+        if isinstance(of, Unknown):
+            raise OperationFailed(f"snapshot {snapshot!r} stays: {of.unknown}")
+    forks = [name for name, of in observed.forks.items() if isinstance(of, LentFiles) and of.snapshot == snapshot]
+    if forks:
+        raise Conflict(f"snapshot {snapshot!r} stays, as {in_use_by(forks)}")

@@ -37,7 +37,7 @@ from reconciler.records.fault_changes import without_faults
 from reconciler.records.stored_records import change_record, existing, recorded
 from reconciler.runtime import Runtime
 from reconciler.usecases.convergence import step_clocks, wait_for_ssh
-from reconciler.usecases.forks_of_clusters import require_no_forks
+from reconciler.usecases.forks_of_clusters import require_no_forks, require_not_held
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.revert_losses import RevertLosses, losses_of
 from reconciler.usecases.snapshot_description import bytes_gone, files_on_host, snapshot_info
@@ -223,6 +223,7 @@ class Snapshots:
                 raise snapshot_not_found(before, name)
             _require_own(snapshot, name)
             await require_no_forks(self._runtime.store, cluster, name)
+            require_not_held(name, observed)
             gone[:] = [snapshot]
             files.update(
                 await asyncio.to_thread(files_on_host, name, await self._runtime.looks.parts.held_snapshots(before))

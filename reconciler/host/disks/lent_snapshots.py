@@ -5,7 +5,6 @@ fork's first layer and goes after its last one: as long as it exists, no cluster
 """
 
 import threading
-from collections import defaultdict
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -19,7 +18,7 @@ from reconciler.host.disks.layers import observe_layers
 from reconciler.host.disks.manifests import observe_snapshots, remove_snapshot
 from reconciler.model import names
 from reconciler.model.base import Frozen
-from reconciler.model.document import BackingFile, Layer, Snapshot, Unknown, files_below
+from reconciler.model.document import BackingFile, Layer, LentFiles, Snapshot, Unknown, files_below
 from reconciler.model.fields import NodeName
 from reconciler.model.origin import Origin
 from reconciler.model.record import ForkedFrom
@@ -92,65 +91,60 @@ def release_snapshot(overlay_dir: Path, cluster: str) -> None:
 
 
 def remove_unless_held(overlay_dir: Path, cluster: str, name: str) -> None:
-    """Delete a snapshot. Blocking. Raises `Conflict` if a fork has come to stand on it since that was planned."""
+    """Delete a snapshot. Blocking. Raises `Conflict` if a fork has come to stand on it since that was planned.
+
+    Raises `OperationFailed` if it cannot be read what a fork stands on.
+    """
     with _ONE_AT_A_TIME:
-        if forks := forks_by_snapshot(overlay_dir, cluster).get(name):
-            raise Conflict(f"snapshot {name!r} stays, as {', '.join(forks)} stand on it", hint="destroy them first")
+        forks = observe_forks(overlay_dir, cluster)
+        for of in forks.values():
+            if isinstance(of, Unknown):
+                raise OperationFailed(f"snapshot {name!r} stays: {of.unknown}")
+        if holders := [other for other, of in forks.items() if isinstance(of, LentFiles) and of.snapshot == name]:
+            raise Conflict(f"snapshot {name!r} stays, as {', '.join(holders)} stand on it", hint="destroy them first")
         remove_snapshot(overlay_dir, cluster, name)
 
 
-def forks_by_snapshot(overlay_dir: Path, cluster: str) -> dict[str, tuple[str, ...]]:
-    """The forks that hold each snapshot of a cluster. Blocking; one look at a mark for each cluster there is.
+def observe_forks(overlay_dir: Path, cluster: str) -> dict[str, LentFiles | Unknown]:
+    """What each fork of a cluster stands on, by its own word, whatever is left of the snapshot.
 
-    Raises `OperationFailed` if a mark cannot be read, which may be that of a fork.
+    Unknown is a fork of which that cannot be read. Blocking; one look at a mark for each cluster there is.
     """
-    found: defaultdict[str, list[str]] = defaultdict(list)
-    for other in sorted(directory_names(overlay_dir)):
-        path = _path(overlay_dir, other)
-        try:
-            mark = read_mark(path)
-        except (FileNotFoundError, NotADirectoryError):  # no fork, or not a cluster's directory
-            continue
-        except OSError as error:
-            raise OperationFailed(f"{path}, which says what a fork stands on, cannot be read: {error}") from error
-        if mark is not None and (mark.cluster, mark.facts.get(_CLUSTER)) == (other, cluster):
-            found[mark.facts[_SNAPSHOT]].append(other)
-    return {snapshot: tuple(forks) for snapshot, forks in found.items()}
+    found = ((other, _lent_to(overlay_dir, other, cluster)) for other in sorted(directory_names(overlay_dir)))
+    return {other: of for other, of in found if of is not None}
 
 
-def with_forks(
-    snapshots: dict[str, Snapshot | Unknown], overlay_dir: Path, cluster: str
-) -> dict[str, Snapshot | Unknown]:
-    """The snapshots of a cluster with the forks that hold them. A damaged one that is held is not deleted either.
-
-    While it is not known which are held, all of them are unknown.
-    """
-    if not snapshots:
-        return snapshots
+def _lent_to(overlay_dir: Path, other: str, cluster: str) -> LentFiles | Unknown | None:
+    path = _path(overlay_dir, other)
     try:
-        forks = forks_by_snapshot(overlay_dir, cluster)
-    except OperationFailed as error:
-        return dict.fromkeys(snapshots, Unknown(unknown=str(error), code=error.code))
-    return {name: _held(of, forks[name]) if name in forks else of for name, of in snapshots.items()}
+        mark = read_mark(path)
+        if mark is None or (mark.cluster, mark.facts.get(_CLUSTER)) != (other, cluster):
+            return None
+        held = read_held_snapshot(overlay_dir, other)
+    except (FileNotFoundError, NotADirectoryError):  # no fork, or not a cluster's directory
+        return None
+    except ClusterError as error:
+        return Unknown(unknown=str(error), code=error.code)
+    except OSError as error:
+        told = f"{path}, which says what a fork stands on, cannot be read: {error}"
+        return Unknown(unknown=told, code=ErrorCode.OPERATION_FAILED)
+    if held is None:
+        return None
+    disks = tuple(disk.path for node in held.nodes.values() for disk in node.disks.values())
+    below = (file.path for files in held.below.values() for file in files)
+    return LentFiles(snapshot=held.snapshot_name, disks=disks, below=tuple(dict.fromkeys(below)))
 
 
 def read_held_snapshot(overlay_dir: Path, cluster: str) -> LentSnapshot | None:
-    """What a fork's directory says that it stands on. Raises `Conflict`, or `OperationFailed` if it cannot be read."""
+    """What a fork's directory says that it stands on. Raises `Conflict`, or `SnapshotLost` if it is damaged."""
     path = _path(overlay_dir, cluster)
     content = read_owned(path, cluster)
     try:
         return None if content is None else LentSnapshot.model_validate_json(content)
     except ValidationError as error:
-        raise OperationFailed(
+        raise SnapshotLost(
             f"{path}, which says what the fork stands on, is damaged", hint="restore it, or destroy the fork"
         ) from error
-
-
-def _held(found: Snapshot | Unknown, forks: tuple[str, ...]) -> Snapshot | Unknown:
-    if isinstance(found, Unknown):
-        told = f"{found.unknown}; {', '.join(forks)} stand on it"
-        return found.model_copy(update={"unknown": told, "code": ErrorCode.CONFLICT, "terminal": True})
-    return found.model_copy(update={"forks": forks})
 
 
 def _document(lent: LentSnapshot, *, held: bool) -> Snapshot:

@@ -12,8 +12,8 @@ from reconciler.act.outcome import Outcome
 from reconciler.act.runner import carry_out
 from reconciler.error_codes import ErrorCode
 from reconciler.errors import HostFenced, OperationFailed
-from reconciler.model.document import ClusterDocument
-from reconciler.model.plan import Action, DeleteLayer, DeleteNetwork, Plan, PlugTap, Start
+from reconciler.model.document import ClusterDocument, Snapshot
+from reconciler.model.plan import Action, DeleteLayer, DeleteNetwork, DeleteSeed, DeleteSnapshot, Plan, PlugTap, Start
 from reconciler.plan.planner import plan
 from tests.simulation.acting import bare_context
 from tests.simulation.worlds import as_wanted, compiled, running_record
@@ -123,6 +123,21 @@ async def test_a_network_stays_while_a_node_could_not_be_taken_away(failing: str
     assert "DeleteNetwork:" not in executor.begun
     executor, _ = await run(TAKE_DOWN)
     assert executor.begun[-1] == "DeleteNetwork:"
+
+
+async def test_a_snapshot_that_a_fork_came_to_hold_keeps_its_disks_and_host_keys() -> None:
+    files = as_wanted(RECORD).model_copy(
+        update={
+            "snapshots": {"warm": Snapshot(request=1, include_memory=False)},
+            "domains": {},
+            "power": {},
+            "taps": {},
+        }
+    )
+    todo = plan(ClusterDocument(), files)
+    executor, _ = await run(todo, "DeleteSnapshot:")
+    assert {type(action) for action in todo.actions} >= {DeleteSnapshot, DeleteLayer, DeleteSeed}
+    assert executor.begun == ["DeleteSnapshot:"]
 
 
 async def test_each_outcome_is_told_as_it_ends_and_each_boundary_is_passed() -> None:

@@ -17,6 +17,7 @@ from reconciler.model.document import (
     Domain,
     HostAddress,
     Layer,
+    LentFiles,
     Mark,
     NodeLinks,
     Power,
@@ -69,6 +70,9 @@ UNPLANNED = {
     ("snapshots", "half_made"),  # only ever observed: swept before anything is planned
     ("snapshots", "held"),  # only ever observed: what a fork stands on and does not hold yet
     ("snapshots", "nodes"),  # only ever observed: what it is made of
+    ("forks", "snapshot"),  # only ever observed: what a fork stands on
+    ("forks", "disks"),
+    ("forks", "below"),
     ("marks", "origin"),  # what the record does not know is desired as unknown, and nothing else is planned then
 }
 """Leaves of the desired document whose change is no change of the host."""
@@ -89,6 +93,8 @@ SNAPSHOT = Snapshot(
         )
     },
 )
+
+LENT = LentFiles(snapshot="s", disks=(Path("/overlays/lab/alpha.vda.r0.0.qcow2"),), below=(Path("/images/base.qcow2"),))
 
 HOST_ADDRESS = HostAddress(address="192.168.77.254", subnet="192.168.77.0/24", bridge="virbr-lab")
 
@@ -118,6 +124,7 @@ def full() -> ClusterDocument:
         document, "networks", name, network.model_copy(update={"tunnel": TUNNEL, "host_address": HOST_ADDRESS})
     )
     document = with_entry(document, "links", "alpha", LINKS)
+    document = with_entry(document, "forks", "try", LENT)
     document = with_entry(document, "marks", "domains/alpha", Mark(origin=ORIGIN))
     return with_entry(document, "snapshots", "s", SNAPSHOT)
 
@@ -200,7 +207,7 @@ def test_a_resource_that_is_missing_is_planned_by_its_owner(kind: str) -> None:
     rest = {other: value for other, value in getattr(full(), kind).items() if other != name}
     observed = full().model_copy(update={kind: rest})
     steps = [*PLANNERS[kind](full(), observed)]
-    assert bool(steps) == (kind not in {"taps", "marks"})  # both come and go with what they are of
+    assert bool(steps) == (kind not in {"taps", "marks", "forks"})  # they come and go with what they are of
 
 
 def test_what_is_as_desired_needs_no_plan() -> None:

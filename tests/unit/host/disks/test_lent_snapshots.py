@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.error_codes import ErrorCode
 from reconciler.errors import Conflict, OperationFailed, SnapshotLost
 from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.host.disks import lent_snapshots
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.lent_snapshots import (
-    forks_by_snapshot,
     hold_snapshot,
+    observe_forks,
     observe_lent,
     release_snapshot,
     remove_unless_held,
-    with_forks,
 )
 from reconciler.host.disks.manifests import finish_snapshot, observe_snapshots, remove_snapshot, snapshot_dir
-from reconciler.model.document import Layer, Snapshot, Unknown
+from reconciler.model.document import Layer, LentFiles, Snapshot, Unknown
 from reconciler.model.names import cluster_dir, layer_path
 from reconciler.model.record import ForkedFrom
 from reconciler.model.snapshot import FrozenDisk, Manifest, SnapshotNode, SnapshotPower
@@ -76,6 +76,12 @@ def lent(overlays: Path, cluster: str = FORK, of: ForkedFrom | None = None) -> S
     return found
 
 
+def holders(overlays: Path) -> dict[str, str]:
+    """By fork, the snapshot of the lab that it stands on."""
+    forks = observe_forks(overlays, LAB)
+    return {fork: of.snapshot for fork, of in forks.items() if isinstance(of, LentFiles)}
+
+
 def hold(overlays: Path, cluster: str = FORK, of: ForkedFrom | None = None) -> None:
     of = of or forked_from()
     hold_snapshot(overlays, cluster, of, lent(overlays, cluster, of), None)
@@ -101,8 +107,7 @@ async def test_no_snapshot_is_free_while_the_file_of_a_fork_cannot_be_read(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(lent_snapshots, "read_mark", broken)  # no disk fails on request
-    (found,) = with_forks({NAME: lent(overlays)}, overlays, LAB).values()
-    assert isinstance(found, Unknown)
+    assert isinstance(observe_forks(overlays, LAB)[FORK], Unknown)
     with pytest.raises(OperationFailed, match="cannot be read"):
         remove_unless_held(overlays, LAB, NAME)
 
@@ -110,10 +115,7 @@ async def test_no_snapshot_is_free_while_the_file_of_a_fork_cannot_be_read(
 async def test_a_held_snapshot_is_not_deleted_and_names_its_forks(overlays: Path) -> None:
     hold(overlays)
     hold(overlays, "other")
-    assert forks_by_snapshot(overlays, LAB) == {NAME: ("other", FORK)}
-    (found,) = with_forks(observe_snapshots(overlays, LAB), overlays, LAB).values()
-    assert isinstance(found, Snapshot)
-    assert found.forks == ("other", FORK)
+    assert holders(overlays) == {"other": NAME, FORK: NAME}
     with pytest.raises(Conflict, match=r"other, try stand on it"):
         remove_unless_held(overlays, LAB, NAME)
     for fork in ("other", FORK):
@@ -140,14 +142,18 @@ async def test_a_fork_of_a_fork_stands_on_both(overlays: Path) -> None:
     assert [file.path.name for file in found.below[own]] == [frozen.name, "base.raw"]
 
 
-async def test_a_damaged_snapshot_that_is_held_stays_too(overlays: Path) -> None:
+@pytest.mark.parametrize("lost", [False, True], ids=["damaged", "lost"])
+async def test_a_fork_says_what_it_stands_on_whatever_is_left_of_the_snapshot(overlays: Path, *, lost: bool) -> None:
     hold(overlays)
     manifest = snapshot_dir(overlays, LAB, NAME) / "manifest.json"
-    with manifest.open("r+b") as file:
-        file.write(b"!")
-    (found,) = with_forks(observe_snapshots(overlays, LAB), overlays, LAB).values()
-    assert isinstance(found, Unknown)
-    assert "try stand on it" in found.unknown
+    if lost:
+        manifest.unlink()
+    else:
+        manifest.write_bytes(b"!")
+    (found,) = observe_forks(overlays, LAB).values()
+    assert isinstance(found, LentFiles)
+    assert found.disks == (layer_path(overlays, LAB, "n0", "vda", 0),)
+    assert [path.name for path in found.below] == ["base.raw"]
     assert lent(overlays).held, "the fork has what it needs"
 
 
@@ -156,7 +162,7 @@ async def test_a_file_that_somebody_copied_holds_nothing(overlays: Path) -> None
     copy = cluster_dir(overlays, "copied")
     copy.mkdir()
     shutil.copyfile(cluster_dir(overlays, FORK) / "forked-from.json", copy / "forked-from.json")
-    assert forks_by_snapshot(overlays, LAB) == {NAME: (FORK,)}
+    assert holders(overlays) == {FORK: NAME}
 
 
 async def test_a_damaged_word_of_a_fork_is_unknown_and_goes_on_holding(overlays: Path) -> None:
@@ -165,4 +171,7 @@ async def test_a_damaged_word_of_a_fork_is_unknown_and_goes_on_holding(overlays:
         file.write(b"!")
     (found,) = observe_lent(overlays, FORK, forked_from()).values()
     assert isinstance(found, Unknown)
-    assert forks_by_snapshot(overlays, LAB) == {NAME: (FORK,)}
+    assert found.code is ErrorCode.SNAPSHOT_LOST
+    assert isinstance(observe_forks(overlays, LAB)[FORK], Unknown)
+    with pytest.raises(OperationFailed, match="is damaged"):
+        remove_unless_held(overlays, LAB, NAME)
