@@ -81,6 +81,7 @@ async def opened_door(
             await page.close()
             server.should_exit = True
             await serving
+            await page.sources.ended()
 
 
 def door_app(page: Page, metrics: CollectorRegistry | None) -> Starlette:

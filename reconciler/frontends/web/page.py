@@ -61,7 +61,7 @@ class Page:
 
     async def close(self) -> None:
         """Let all viewers go, and leave what is being done to a later round."""
-        await self.sources.close()
+        self.sources.close()
         for task in self._settling:
             task.cancel()
         await asyncio.gather(*self._settling, return_exceptions=True)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from importlib import resources
 from typing import Any
 
@@ -14,9 +15,10 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from reconciler import __version__
 from reconciler.frontends.browser.page_messages import Spell, encoded, kernel_message, losses_message, plan_message
+from reconciler.frontends.web.mailbox import Mailbox
 from reconciler.frontends.web.page import Page
 from reconciler.frontends.web.page_actions import PAGE_ACTIONS
-from reconciler.frontends.web.page_guard import Protected, bearer
+from reconciler.frontends.web.page_guard import Protected, Receive, Scope, Send, bearer
 from reconciler.usecases.application import UseCases
 from reconciler.usecases.live_view import pending_plan
 from reconciler.usecases.screens import screenshot_of
@@ -146,16 +148,15 @@ class _Shown:
         if self._page.sources.viewers >= MOST_VIEWERS:
             return PlainTextResponse(f"{MOST_VIEWERS} viewers are enough\n", 503)
         asked = request.query_params
-        told = self._told(asked.get("cluster", ""), asked.get("node", ""))
-        return StreamingResponse(told, media_type="text/event-stream", headers=_NOT_KEPT)
+        watched = self._page.sources.watched(asked.get("cluster", ""), asked.get("node", ""))
+        return _Feed(watched, self._told)
 
-    async def _told(self, cluster: str, node: str) -> AsyncIterator[bytes]:
+    async def _told(self, viewer: Mailbox) -> AsyncIterator[bytes]:
         hello = {"version": __version__, "actions": self._page.allow_actions, "now": time.time()}
-        async with self._page.sources.watched(cluster, node) as viewer:
-            yield _event("hello", encoded(hello))
-            while not viewer.closed:
-                news = await viewer.take(timeout_s=_SILENCE_S)
-                yield b"".join(_event(kind, data) for kind, data in news) or b":\n\n"
+        yield _event("hello", encoded(hello))
+        while not viewer.closed:
+            news = await viewer.take(timeout_s=_SILENCE_S)
+            yield b"".join(_event(kind, data) for kind, data in news) or b":\n\n"
 
     async def plan(self, request: Request) -> Response:
         """What a controller would do now."""
@@ -211,6 +212,22 @@ class _Shown:
     def _about(self, request: Request) -> tuple[str, Spell]:
         cluster = request.path_params["cluster"]
         return cluster, self._page.spelled_for(cluster)
+
+
+class _Feed(StreamingResponse):
+    """Events for a viewer, who leaves with the response, wherever it stops."""
+
+    def __init__(
+        self, watched: AbstractContextManager[Mailbox], told: Callable[[Mailbox], AsyncIterator[bytes]]
+    ) -> None:
+        super().__init__((), media_type="text/event-stream", headers=_NOT_KEPT)
+        self._watched = watched
+        self._told = told
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._watched as viewer:
+            self.body_iterator = self._told(viewer)
+            await super().__call__(scope, receive, send)
 
 
 class _Actions:

@@ -3,8 +3,8 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,13 +59,14 @@ class Source(ABC):
         if self._task is None:
             self._task = asyncio.create_task(self._keep_following())
 
-    async def leave(self, viewer: Mailbox) -> None:
-        """Tell a viewer nothing more; without viewers, stop looking."""
+    def leave(self, viewer: Mailbox) -> "asyncio.Task[None] | None":
+        """Tell a viewer nothing more; without viewers, stop looking, and return what is ending."""
         self._viewers.pop(viewer, None)
-        if not self._viewers and self._task is not None:
-            task, self._task = self._task, None
-            task.cancel()
-            await asyncio.wait({task})
+        if self._viewers or self._task is None:
+            return None
+        task, self._task = self._task, None
+        task.cancel()
+        return task
 
     @abstractmethod
     def greet(self, viewer: Mailbox) -> None:
@@ -246,14 +247,15 @@ class Sources:
         self._spelled_for = spelled_for
         self._there: dict[Watched, Source] = {}
         self._viewers: dict[Mailbox, None] = {}
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def viewers(self) -> int:
         """How many there are."""
         return len(self._viewers)
 
-    @asynccontextmanager
-    async def watched(self, cluster: str, node: str) -> AsyncIterator[Mailbox]:
+    @contextmanager
+    def watched(self, cluster: str, node: str) -> Iterator[Mailbox]:
         """A viewer of the list of clusters, of a cluster and a node's console; of no cluster or console if empty."""
         viewer = Mailbox()
         wanted = [Watched("clusters")]
@@ -266,15 +268,20 @@ class Sources:
                     self._there[one] = self._source(one)
                 self._there[one].join(viewer)
             yield viewer
-        finally:
+        finally:  # without waiting: the task of a viewer that has gone is cancelled at each wait
             del self._viewers[viewer]
             for one in wanted:
-                await self._leave(viewer, one)
+                self._leave(viewer, one)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let all viewers go."""
         for viewer in self._viewers:
             viewer.close()
+
+    async def ended(self) -> None:
+        """Wait until nothing is looked at for viewers that have gone."""
+        while self._ending:
+            await asyncio.wait(self._ending)
 
     def _source(self, one: Watched) -> Source:
         spell = self._spelled_for(one.cluster)
@@ -288,9 +295,13 @@ class Sources:
             case "console":
                 return NodeConsole(self._use, spell, one.cluster, one.node)
 
-    async def _leave(self, viewer: Mailbox, one: Watched) -> None:
+    def _leave(self, viewer: Mailbox, one: Watched) -> None:
         source = self._there.get(one)
-        if source is not None:
-            await source.leave(viewer)
-            if not source.watched and self._there.get(one) is source:
-                del self._there[one]
+        if source is None:
+            return
+        ending = source.leave(viewer)
+        if not source.watched:
+            del self._there[one]
+        if ending is not None:
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)

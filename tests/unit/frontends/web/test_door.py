@@ -186,6 +186,22 @@ async def test_a_hundred_viewers_cost_one_look(lab: ShownLab, door: OpenDoor, mo
         assert looks < 100
 
 
+async def test_with_the_last_viewer_ends_all_that_was_looked_at_for_it(lab: ShownLab, door: OpenDoor) -> None:
+    async with client_of(door, token_of(lab)) as client:
+        feed = heard(client, f"{FEED}&node=alpha")
+        told = {(await anext(feed))[0]}
+        while not {"clusters", "cluster", "console-cleared"} <= told:
+            told.add((await anext(feed))[0])
+        assert looking() == 4
+        await feed.aclose()  # type: ignore[attr-defined]
+        await eventually(lambda: looking() == 0)
+
+
+def looking() -> int:
+    """How many sources of the page are looked at."""
+    return sum("Source._keep_following" in str(task.get_coro()) for task in asyncio.all_tasks())
+
+
 async def test_a_viewer_that_never_reads_is_dropped_and_nobody_else_is(
     lab: ShownLab, door: OpenDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
