@@ -38,7 +38,8 @@ class Mailbox:
         self._closed = False
 
     def put_state(self, kind: str, state: bytes) -> None:
-        """Replace what was not read of this kind."""
+        """Replace what was not read of this kind. States are read in the order in which they were put."""
+        self._states.pop(kind, None)
         self._states[kind] = state
         self._news.set()
 
@@ -48,6 +49,11 @@ class Mailbox:
         for item in items:
             waiting.add(item)
         self._news.set()
+
+    def clear_items(self, kind: str) -> None:
+        """Forget what was not read of this kind, and say that what was read is void."""
+        self._items.pop(kind, None)
+        self.put_state(f"{kind}-cleared", b"{}")
 
     def close(self) -> None:
         """Let the viewer go, once it has read what is there."""

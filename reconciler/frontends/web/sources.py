@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from reconciler.errors import ClusterError, ClusterNotFound
 from reconciler.frontends.browser.page_messages import (
@@ -41,11 +41,15 @@ _GATHERED_S = 0.1
 class Source(ABC):
     """Something that goes on; its viewers get what is known of it at once, and what is new as it comes."""
 
+    about: ClassVar[str]
+    """What it tells of."""
+
     def __init__(self, use: UseCases, spell: Spell) -> None:
         self._use = use
         self._spell = spell
         self._viewers: dict[Mailbox, None] = {}
         self._task: asyncio.Task[None] | None = None
+        self._trouble = ""
 
     @property
     def watched(self) -> bool:
@@ -55,6 +59,8 @@ class Source(ABC):
     def join(self, viewer: Mailbox) -> None:
         """Tell a viewer what is known, and from now on what is new."""
         self.greet(viewer)
+        if self._trouble:
+            viewer.put_state(*self._said_of_trouble())
         self._viewers[viewer] = None
         if self._task is None:
             self._task = asyncio.create_task(self._keep_following())
@@ -78,7 +84,12 @@ class Source(ABC):
 
     def failed(self, error: ClusterError) -> None:
         """Tell the viewers why there is nothing new."""
-        self.tell_state("trouble", {"message": self._spell(str(error))})
+        self._tell_trouble(self._spell(str(error)))
+
+    def succeeded(self) -> None:
+        """Take back what was told of trouble."""
+        if self._trouble:
+            self._tell_trouble("")
 
     def tell_state(self, kind: str, state: Any) -> bytes:
         """Tell all viewers a state."""
@@ -87,10 +98,23 @@ class Source(ABC):
             viewer.put_state(kind, content)
         return content
 
+    def tell_cleared(self, kind: str) -> None:
+        """Tell all viewers that what was added of a kind is void."""
+        for viewer in self._viewers:
+            viewer.clear_items(kind)
+
     def tell_items(self, kind: str, items: list[bytes]) -> None:
         """Tell all viewers what was added."""
         for viewer in self._viewers:
             viewer.put_items(kind, items)
+
+    def _tell_trouble(self, message: str) -> None:
+        self._trouble = message
+        for viewer in self._viewers:
+            viewer.put_state(*self._said_of_trouble())
+
+    def _said_of_trouble(self) -> tuple[str, bytes]:
+        return f"{self.about}-trouble", encoded({"message": self._trouble})
 
     async def _keep_following(self) -> None:
         while True:
@@ -104,6 +128,7 @@ class Source(ABC):
 class ClusterList(Source):
     """The clusters that there are."""
 
+    about = "clusters"
     _last = b""
 
     def greet(self, viewer: Mailbox) -> None:
@@ -114,6 +139,7 @@ class ClusterList(Source):
         changes = await self._use.runtime.store.watch()
         while True:
             found = clusters_message(await self._use.inspection.clusters())
+            self.succeeded()
             if encoded(found) != self._last:
                 self._last = self.tell_state("clusters", found)
             await _change_or(changes, _LIST_EVERY_S)
@@ -121,6 +147,8 @@ class ClusterList(Source):
 
 class ClusterState(Source):
     """One cluster: its power every second and after each change, its nodes' health as often as they can be asked."""
+
+    about = "cluster"
 
     def __init__(self, use: UseCases, spell: Spell, cluster: str) -> None:
         super().__init__(use, spell)
@@ -139,6 +167,7 @@ class ClusterState(Source):
         try:
             while True:
                 view = await live.look()
+                self.succeeded()
                 if view is not told:
                     self._last = self.tell_state("cluster", await asyncio.to_thread(view_message, view, self._spell))
                     told = view
@@ -157,12 +186,17 @@ class ClusterState(Source):
 
     def failed(self, error: ClusterError) -> None:
         self._last = b""
-        gone = isinstance(error, ClusterNotFound)
-        self.tell_state("gone" if gone else "trouble", {"message": self._spell(str(error))})
+        if isinstance(error, ClusterNotFound):
+            self.succeeded()
+            self.tell_state("gone", {"message": self._spell(str(error))})
+        else:
+            super().failed(error)
 
 
 class ClusterEvents(Source):
     """What happens to one cluster."""
+
+    about = "events"
 
     def __init__(self, use: UseCases, spell: Spell, cluster: str) -> None:
         super().__init__(use, spell)
@@ -176,6 +210,7 @@ class ClusterEvents(Source):
     async def follow(self) -> None:
         runtime = self._use.runtime
         found = (await events_of(runtime, self._cluster, after=self._newest))[-MOST_EVENTS:]
+        self.succeeded()
         self._add([encoded(event_message(of, self._spell)) for of in found])
         self._newest = found[-1].number if found else self._newest
         async for event in follow_events(runtime, self._cluster, after=self._newest):
@@ -190,6 +225,8 @@ class ClusterEvents(Source):
 class NodeConsole(Source):
     """A node's serial console. What it prints at once is told at once: a flood costs one message for each moment."""
 
+    about = "console"
+
     def __init__(self, use: UseCases, spell: Spell, cluster: str, node: str) -> None:
         super().__init__(use, spell)
         self._place = (cluster, node)
@@ -203,8 +240,10 @@ class NodeConsole(Source):
     async def follow(self) -> None:
         with Envelope[ConsoleResult]() as before:  # an empty console has no end yet
             before.result = await self._use.consoles.show(*self._place, tail=MOST_LINES)
+        if before.error is None:
+            self.succeeded()
         self._lines.clear()
-        self.tell_state("console-cleared", {})
+        self.tell_cleared("console")
         for line in before.result.lines if before.result else ():
             self._add(line)
         async for line in self._use.consoles.follow(*self._place):
@@ -217,6 +256,7 @@ class NodeConsole(Source):
         self._new.append(line[:_LONGEST_LINE])
 
     def _tell(self) -> None:
+        self.succeeded()
         missed = self._arrived - len(self._new)
         lines = [*([f"[… {missed} lines are not shown …]"] if missed else []), *self._new]
         self._arrived = 0

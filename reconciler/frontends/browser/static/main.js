@@ -25,15 +25,16 @@ const actions = new Actions(() => shown.cluster, () => view, graph);
 const events = new Events();
 const nodeConsole = new Console(byId("panel-console"));
 const feed = new Feed(hear, connected);
+const troubles = new Map();
 let allowed = null;
 
 function hear(kind, data) {
+  if (kind.endsWith("-trouble")) return troubled(kind, data.message);
   const heard = {
     hello: () => hello(data),
     clusters: () => showClusters(data),
     cluster: () => showView(data),
     gone: () => gone(data.message),
-    trouble: () => showTrouble(data.message),
     events: () => showEvents(data.items),
     "console-cleared": () => nodeConsole.clear(),
     console: () => nodeConsole.add(data),
@@ -47,6 +48,13 @@ function hello({ actions: may, now: theirs }) {
   if (byId("toolbar").childElementCount !== (may ? 5 : 0)) byId("toolbar").replaceChildren(...(may ? actions.toolbar() : []));
   allowActions();
   nodeConsole.open(shown.cluster, consoleNode());
+  for (const source of troubles.keys()) if (source !== "view") troubled(source, ""); // the new feed says what is left of it
+}
+
+// Each source takes back its own trouble only.
+function troubled(source, message) {
+  troubles.set(source, message);
+  showTrouble([...new Set(troubles.values())].filter(Boolean).join("; "));
 }
 
 // What is done to a cluster needs one that is known.
@@ -77,7 +85,7 @@ function showView(next) {
   const before = view?.name === next.name ? view : null;
   view = next;
   allowActions();
-  showTrouble(next.trouble);
+  troubled("view", next.trouble);
   graph.show(next);
   graph.select(shown.node);
   showFaults(next, allowed, now);
@@ -106,7 +114,7 @@ function gone(message) {
   view = null;
   allowActions();
   graph.clear();
-  showTrouble(message);
+  troubled("view", message);
   clearPanels();
 }
 

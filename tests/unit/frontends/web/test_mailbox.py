@@ -12,6 +12,24 @@ async def test_of_a_state_only_the_newest_waits() -> None:
     assert await mailbox.take(timeout_s=1) == [("cluster", b"9999")]
 
 
+async def test_states_are_read_in_the_order_in_which_they_came_to_be() -> None:
+    mailbox = Mailbox()
+    for kind, state in (("cluster", b"1"), ("gone", b"2"), ("cluster", b"3")):
+        mailbox.put_state(kind, state)
+    assert await mailbox.take(timeout_s=1) == [("gone", b"2"), ("cluster", b"3")]
+
+
+async def test_what_is_void_is_not_read_and_what_comes_later_is() -> None:
+    mailbox = Mailbox()
+    mailbox.put_items("console", [b"1"])
+    mailbox.clear_items("console")
+    mailbox.put_items("console", [b"2"])
+    assert await mailbox.take(timeout_s=1) == [
+        ("console-cleared", b"{}"),
+        ("console", b'{"missed":0,"items":[2]}'),
+    ]
+
+
 async def test_items_that_do_not_fit_are_counted() -> None:
     mailbox = Mailbox()
     mailbox.put_items("events", (b"%d" % number for number in range(MOST_ITEMS + 5)))

@@ -1,16 +1,22 @@
 """The page in a real browser: what is seen, and what is done by hand."""
 
 import re
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, expect
 
+from reconciler.errors import OperationFailed, StoreUnavailable
 from reconciler.frontends.web import page_app
 from reconciler.model.document import PowerState
-from reconciler.model.kernel_log import DmesgResult, KernelEvent
+from reconciler.model.kernel_log import ConsoleResult, DmesgResult, KernelEvent
+from reconciler.model.results import ClusterSummary
 from reconciler.model.screenshot import Screenshot
+from reconciler.usecases.consoles import Consoles
+from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.kernel_logs import KernelLogs
 from tests.browsing import draw_line, keep_picture
 from tests.unit.frontends.web.shown_lab import CLUSTER, ShownLab
@@ -180,6 +186,46 @@ async def test_nothing_is_done_to_a_cluster_of_which_nothing_is_known_yet(lab: S
         await page.unroute("**/api/feed?*")
         await page.get_by_role("button", name="Partition…").click()
         await expect(page.get_by_role("dialog").get_by_label("alpha: untouched")).to_be_checked()
+
+
+async def test_trouble_is_shown_until_what_told_of_it_works_again(
+    lab: ShownLab, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lab.define()
+    broken = {"list": True, "console": True}
+
+    async def list_clusters(of: Inspection) -> list[ClusterSummary]:
+        if broken["list"]:
+            raise StoreUnavailable("no list")
+        return await listed(of)
+
+    async def show_console(of: Consoles, *which: str, **how: Any) -> ConsoleResult:
+        if broken["console"]:
+            raise OperationFailed("no console")
+        return await shown(of, *which, **how)
+
+    async def follow_console(of: Consoles, *which: str) -> AsyncIterator[str]:
+        if broken["console"]:
+            raise OperationFailed("no console")
+        async for line in followed(of, *which):
+            yield line
+
+    listed, shown, followed = Inspection.clusters, Consoles.show, Consoles.follow
+    monkeypatch.setattr(Inspection, "clusters", list_clusters)
+    monkeypatch.setattr(Consoles, "show", show_console)
+    monkeypatch.setattr(Consoles, "follow", follow_console)
+    lab.print_on_console("alpha", "up\n")
+    async with lab.door() as door:
+        await page.goto(f"{door.entry(CLUSTER)}&node=alpha&tab=console")
+        trouble = page.get_by_role("alert").filter(visible=True)
+        await expect(trouble).to_contain_text("no list")
+        await expect(trouble).to_contain_text("no console")
+        broken["list"] = False
+        await expect(trouble).not_to_contain_text("no list")
+        await expect(trouble).to_contain_text("no console")
+        broken["console"] = False
+        await expect(page.get_by_role("log")).to_have_text("up")
+        await expect(trouble).to_have_count(0)
 
 
 async def test_who_is_not_let_in_is_asked_for_the_token(lab: ShownLab, page: Page) -> None:
