@@ -20,6 +20,7 @@ def guest_address(record: ClusterRecord, node: str, reported_key: str | None = N
     host_key = reported_key or read_host_key(spec.overlay_dir, record.cluster_name, node)
     if host_key is None:
         raise SshError("its host key is missing", node=node, hint="`cluster_apply` creates it with the node's seed")
+    own = spec.network.host_address
     return GuestAddress(
         cluster=record.cluster_name,
         node=node,
@@ -28,5 +29,6 @@ def guest_address(record: ClusterRecord, node: str, reported_key: str | None = N
         key_path=spec.ssh.key_path,
         host_key=host_key,
         connect_timeout_s=spec.ssh.connect_timeout_s,
-        source=None if spec.network.host_address is None else str(spec.network.host_address),
+        source=None if own is None else str(own),
+        device=None if own is None else spec.network.bridge,
     )

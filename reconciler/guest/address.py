@@ -10,7 +10,8 @@ class GuestAddress:
 
     `host_key` is the node's public key line (`ssh-ed25519 AAAA… comment`). No other key is accepted, and none is
     learned. `connect_timeout_s` limits the login of one command; the command's own time-out includes it. Connections
-    come from the address `source` of this host, if one is given: the nodes of forks have the same addresses.
+    come from the address `source` of this host and go through its interface `device`, if they are given: the nodes
+    of forks have the same addresses.
     """
 
     cluster: str
@@ -22,6 +23,7 @@ class GuestAddress:
     host_key: str
     connect_timeout_s: float = 30.0
     source: str | None = None
+    device: str | None = None
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}"

@@ -1,10 +1,13 @@
 """Runs the system's `ssh` for a person at a terminal: its command line, and the known_hosts file it verifies with."""
 
+import shlex
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from reconciler.files.atomic import reporting_os_errors, write_whole
+from reconciler.guest import bound_socket
 from reconciler.guest.address import GuestAddress
 
 _DEFAULT_PORT = 22
@@ -39,9 +42,23 @@ def login_options(address: GuestAddress, known_hosts_path: Path) -> dict[str, st
         "UserKnownHostsFile": _as_value(known_hosts_path),
         "GlobalKnownHostsFile": "none",
         "UpdateHostKeys": "no",
-        "ConnectTimeout": str(max(1, round(address.connect_timeout_s))),
+        "ConnectTimeout": _connect_timeout(address),
         **({} if address.source is None else {"BindAddress": address.source}),
+        **_binding(address),
     }
+
+
+def _binding(address: GuestAddress) -> dict[str, str]:
+    """What has ssh connect through an interface: the route that goes with an address may be lost."""
+    if address.source is None or address.device is None:
+        return {}
+    program = [sys.executable, "-I", "-S", bound_socket.__file__, address.device, address.source]
+    words = [word.replace("%", "%%") for word in (*program, _connect_timeout(address))]
+    return {"ProxyCommand": f"{shlex.join(words)} %h %p", "ProxyUseFdpass": "yes"}
+
+
+def _connect_timeout(address: GuestAddress) -> str:
+    return str(max(1, round(address.connect_timeout_s)))
 
 
 def render_host_block(aliases: Sequence[str], address: GuestAddress, known_hosts_path: Path) -> str:

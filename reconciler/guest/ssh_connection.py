@@ -10,6 +10,7 @@ from asyncssh.kex import get_kex_algs
 from reconciler.errors import SshError
 from reconciler.files.plain import open_plain
 from reconciler.guest.address import GuestAddress
+from reconciler.guest.bound_socket import open_bound_socket
 from reconciler.guest.guest_answers import PARSE_ERRORS, printable_words
 from reconciler.guest.request import Unreachable
 
@@ -127,11 +128,12 @@ def _load_keys(address: GuestAddress) -> tuple[asyncssh.SSHKey, asyncssh.SSHKey]
 
 
 async def _connect_tcp(address: GuestAddress) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock = open_bound_socket(address.host, address.source, address.device)
+    except OSError as error:
+        raise Unreachable(f"{address.host}:{address.port}: {_reason(error)}") from error
     sock.setblocking(False)
     try:
-        if address.source is not None:
-            sock.bind((address.source, 0))
         async with asyncio.timeout(_TCP_CONNECT_S):
             await asyncio.get_running_loop().sock_connect(sock, (address.host, address.port))
     except TimeoutError:

@@ -140,6 +140,10 @@ class NodeDescriptor(Frozen):
         default=None,
         description="Of a fork: connect from this address of the host (`ssh -b`), as others have the same `ip`.",
     )
+    bind_interface: str | None = Field(
+        default=None,
+        description="Of a fork: connect by this interface as well (`SO_BINDTODEVICE`), in case a route is lost.",
+    )
     ssh_port: int = Field(default=22, description="Port of its SSH server.")
     ssh_user: str = Field(description="User to log in as.")
     ssh_key_path: str = Field(description="Path of the private key on the host.")

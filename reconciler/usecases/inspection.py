@@ -380,6 +380,7 @@ def _descriptor(record: ClusterRecord, address: GuestAddress) -> NodeDescriptor:
         role=record.spec.nodes[address.node].role,
         ip=address.host,
         bind_address=address.source,
+        bind_interface=address.device,
         ssh_port=address.port,
         ssh_user=address.user,
         ssh_key_path=str(address.key_path),

@@ -8,10 +8,11 @@ from reconciler.errors import Conflict, OperationFailed
 from reconciler.host import tap
 from reconciler.host.fork_network.fork_network_codec import (
     parse_host_address,
-    parse_other_bridges,
+    parse_other_owners,
     parse_own_addresses,
     render_fork_question,
     render_joining,
+    render_owner_question,
     render_rule,
     render_rule_removal,
 )
@@ -49,37 +50,41 @@ async def join_network(bridge: str, want: HostAddress, run: RunCommand = process
 
     Raises `Conflict` if the host has that address in another network.
     """
-    await _require_own_table(bridge, want, run)
+    if others := await _other_owners(want.address, bridge, run):
+        raise Conflict(
+            f"{want.address} is the host's address at {', '.join(others)} already",
+            hint="destroy the fork, and fork again",
+        )
     for name, value in _APART.items():
         _set(_IPV4 / bridge / name, value)
-    await run(_IP, stdin=render_joining(bridge, want).encode())
     await _remove_rule(want.address, run)
     await run(_IP, stdin=render_rule(want.address).encode())
+    await run(_IP, stdin=render_joining(bridge, want).encode())
 
 
 async def leave_network(cluster: str, address: IPv4Address | None, run: RunCommand = process.run) -> None:
-    """Remove what does not go with a fork's bridge, also where no record says which address it is."""
+    """Remove what does not go with a fork's bridge, also where no record says which address it is.
+
+    What another interface of the host has the address of stays: that one's connections depend on it.
+    """
     bridge = names.fork_bridge(cluster)
     found = {str(address)} if address is not None else set()
     if tap.tap_exists(bridge):
         shown = await run(["ip", "-json", "address", "show", "dev", bridge], check=False)
         found.update(parse_own_addresses(shown.stdout))
     for own in sorted(found):
-        await _remove_rule(own, run)
+        if not await _other_owners(own, bridge, run):
+            await _remove_rule(own, run)
 
 
 async def _remove_rule(address: str, run: RunCommand) -> None:
     await run(["ip", "-force", "-batch", "-"], stdin=render_rule_removal(address).encode(), check=False)
 
 
-async def _require_own_table(bridge: str, want: HostAddress, run: RunCommand) -> None:
-    question = render_fork_question(want.address, bridge)
+async def _other_owners(address: str, bridge: str, run: RunCommand) -> list[str]:
+    question = render_owner_question(address)
     shown = await run(["ip", "-json", "-force", "-batch", "-"], stdin=question.encode(), check=False)
-    if others := parse_other_bridges(shown.stdout, want.subnet, bridge):
-        raise Conflict(
-            f"{want.address} is the host's address at {', '.join(others)} already",
-            hint="destroy the fork, and fork again",
-        )
+    return parse_other_owners(shown.stdout, bridge)
 
 
 def _set(path: Path, value: str) -> None:

@@ -1,20 +1,26 @@
 """Forks of a running cluster: clusters that continue from its snapshot, beside it."""
 
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Conflict, HostCapabilityMissing
+from reconciler.errors import ClusterError, Conflict, HostCapabilityMissing
 from reconciler.host.libvirt.xml import parse_element
+from reconciler.model import names
 from reconciler.model.names import cluster_dir
 from reconciler.model.plan import HoldSnapshot, ResumeMemory
 from reconciler.usecases import forks as forks_usecase
+from reconciler.usecases.login import login_commands
 from tests.integration.bed import Bed, Session, audit, host_libvirt, sweep, temporary_bed
 from tests.waiting import BOOT_TIMEOUT_S
 
 CLUSTER, FORK, OTHER = "lab", "fork", "other"
 SNAPSHOT = "ticking"
+HOST_ADDRESS = "192.168.150.254"
+"""The host's in the fork."""
 TICKS = "while read up _ < /proc/uptime; do echo $up >> /root/ticks; sleep 0.2; done"
 
 
@@ -47,6 +53,10 @@ async def said(session: Session, cluster: str, node: str, command: str) -> str:
     return done.stdout.strip()
 
 
+def exit_code(*command: str) -> int:
+    return subprocess.run(command, check=False).returncode
+
+
 async def ticks(session: Session, cluster: str) -> list[float]:
     return [float(line) for line in (await said(session, cluster, "n0", "cat /root/ticks")).splitlines()]
 
@@ -67,7 +77,28 @@ async def test_each_lab_answers_for_itself_at_the_same_address(lab: Session) -> 
     assert found == {CLUSTER: CLUSTER, FORK: FORK}
     handles = [await lab.inspection.handle(cluster) for cluster in (CLUSTER, FORK)]
     assert {handle.nodes[1].ip for handle in handles} == {"192.168.150.11"}
-    assert [handle.nodes[1].bind_address for handle in handles] == [None, "192.168.150.254"]
+    told = [(handle.nodes[1].bind_address, handle.nodes[1].bind_interface) for handle in handles]
+    assert told == [(None, None), (HOST_ADDRESS, names.fork_bridge(FORK))]
+
+
+async def test_commands_for_a_fork_never_reach_the_cluster_when_its_rule_is_lost(
+    lab: Session, forked_bed: Bed, tmp_path: Path
+) -> None:
+    assert exit_code("ip", "rule", "delete", "from", HOST_ADDRESS) == 0
+    (tmp_path / "tree").mkdir()
+    async with forked_bed.runtime() as runtime:  # without connections from before
+        unaware = Session(runtime)
+        with suppress(ClusterError):
+            await unaware.nodes.run(FORK, "n1", "touch /root/reached", timeout_s=5)
+        with suppress(ClusterError):
+            await unaware.transfers.push(FORK, tmp_path / "tree", "/root/reached", nodes="n1", timeout_s=5)
+        command = (await login_commands(runtime, FORK))["n1"]
+        exit_code(*command, "touch /root/reached")
+    assert (await lab.nodes.run(CLUSTER, "n1", "ls /root/reached", timeout_s=BOOT_TIMEOUT_S)).exit_code == 2
+    await lab.forks.make(CLUSTER, FORK, snapshot=SNAPSHOT, ssh_timeout_s=BOOT_TIMEOUT_S)
+    assert exit_code(*command, "echo fork > /root/who") == 0
+    assert await said(lab, FORK, "n1", "cat /root/who") == "fork"
+    assert await said(lab, CLUSTER, "n1", "cat /root/who") == CLUSTER
 
 
 async def test_each_lab_knows_that_its_memory_goes_on_elsewhere_too(lab: Session) -> None:

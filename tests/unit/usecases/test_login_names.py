@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from ipaddress import IPv4Address
@@ -79,8 +80,13 @@ async def test_ssh_and_ansible_reach_the_nodes_of_a_fork_and_not_those_with_the_
     record = record.model_copy(update={"spec": record.spec.model_copy(update={"network": network})})
     await runtime.store.put(record, expected_generation=record.generation, actor="test")
     logins = await named_logins(runtime, ["fork"])
-    assert as_ssh_reads_it(logins, tmp_path, "fork-alpha")["bindaddress"] == "192.168.77.254"
-    assert "BindAddress=192.168.77.254" in variables_of(logins, "fork-alpha")["ansible_ssh_common_args"]
+    found = as_ssh_reads_it(logins, tmp_path, "fork-alpha")
+    assert found["bindaddress"] == "192.168.77.254"
+    assert f" {network.bridge} 192.168.77.254 " in found["proxycommand"], "whatever the routes say"
+    assert found["proxyusefdpass"] == "yes"
+    words = shlex.split(variables_of(logins, "fork-alpha")["ansible_ssh_common_args"])
+    assert "BindAddress=192.168.77.254" in words
+    assert f"ProxyCommand={found['proxycommand']}" in words
 
 
 async def test_a_name_that_two_nodes_would_have_stays_with_neither(runtime: Runtime, tmp_path: Path) -> None:
