@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from types import MappingProxyType
 
 from reconciler.model.record import ClusterRecord, ClusterSpec, TunnelSpec
@@ -11,6 +11,8 @@ TunnelAddress = IPv4Address | IPv6Address
 Visitors = Mapping[str, IPv4Address]
 """Hosts without nodes of a cluster that are in its network, with their addresses there."""
 _NOBODY: Visitors = MappingProxyType({})
+_MOST_CHOICES = 1024
+"""A subnet may have millions of addresses."""
 
 
 def is_joined(part: ClusterRecord, host: str, visitors: Visitors) -> bool:
@@ -49,7 +51,7 @@ def tunnel_of(
 
 def addresses_for_visitors(whole: ClusterRecord, home: str, host_count: int) -> tuple[IPv4Address, ...]:
     """The addresses of a subnet by which a host could visit; first those that none of `host_count` hosts would need."""
-    free, placed = [*free_addresses(whole.spec)], len(_own_addresses(whole, home))
+    free, placed = [*islice(free_addresses(whole.spec), _MOST_CHOICES)], len(_own_addresses(whole, home))
     return (*free[host_count:], *free[placed:host_count])
 
 

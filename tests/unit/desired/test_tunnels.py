@@ -65,6 +65,12 @@ def test_a_visitor_gives_way_to_a_node_and_to_a_host_with_nodes() -> None:
         assert taken not in addresses_for_visitors(RECORD, "", 4)
 
 
+def test_of_a_huge_subnet_only_some_addresses_are_looked_at() -> None:
+    network = RECORD.spec.network.model_copy(update={"subnet": IPv4Network("192.0.0.0/8", strict=False)})
+    huge = RECORD.model_copy(update={"spec": RECORD.spec.model_copy(update={"network": network})})
+    assert 4 < len(addresses_for_visitors(huge, "", 4)) <= 1024
+
+
 def test_a_visitor_has_the_network_and_nothing_else_of_a_cluster() -> None:
     part = part_of(RECORD, "host3")
     tunnel = tunnel_of(RECORD, "host3", "", 7, ADDRESSES, {"host3": IPv4Address("192.168.77.200")})
