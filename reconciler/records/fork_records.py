@@ -51,6 +51,14 @@ def fork_obstacles(origin: ClusterRecord, name: str, snapshot: Snapshot | None) 
             yield f"nodes.{node}.extra_disks: {changed} came or went since snapshot {name!r}: fork another one"
 
 
+def continues(of: ForkedFrom, origin: ClusterRecord, snapshot: str | None) -> bool:
+    """Whether what was forked `of` continues from this snapshot of `origin`, or from any of it.
+
+    A fork of what `origin` itself stands on is recorded as one of the same cluster.
+    """
+    return (of.cluster == origin.cluster_name or of == origin.forked_from) and snapshot in {None, of.snapshot}
+
+
 def fork_names(new: str, count: int) -> list[str]:
     """The names of forks that are made together."""
     return [new] if count == 1 else [f"{new}-{number}" for number in range(1, count + 1)]
@@ -62,11 +70,10 @@ def addresses_for_forks(spec: ClusterSpec, taken: Collection[IPv4Address]) -> It
 
 
 def memory_of_fork_mb(origin: ClusterRecord, snapshot: Snapshot | None) -> int:
-    """The memory of the nodes that run or stand in a fork; of all nodes without a snapshot."""
-    off = {WantedPower.OFF.value}
-    nodes = origin.spec.nodes
-    up = [name for name in nodes if snapshot is None or snapshot.nodes[name].power.value not in off]
-    return sum(nodes[name].memory_mb for name in up)
+    """The memory of the nodes that run or stand in a fork of a snapshot, or of one that is taken now."""
+    powers = {name: (origin if snapshot is None else snapshot).nodes[name].power.value for name in origin.spec.nodes}
+    off = WantedPower.OFF.value
+    return sum(node.memory_mb for name, node in origin.spec.nodes.items() if powers[name] != off)
 
 
 def _spec(spec: ClusterSpec, cluster: str, host_address: IPv4Address) -> ClusterSpec:

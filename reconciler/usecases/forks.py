@@ -1,10 +1,12 @@
 """Forks: new clusters that continue from a snapshot of another one, beside it."""
 
+from contextlib import AbstractAsyncContextManager
 from ipaddress import IPv4Address
+from itertools import islice
 
 from reconciler.concurrency import together
 from reconciler.controller.inline_controller import CarriedOut
-from reconciler.controller.round_results import PlannedChange
+from reconciler.controller.side_files import forking_lock_path
 from reconciler.controller.wait import as_error
 from reconciler.errors import (
     ClusterError,
@@ -14,6 +16,7 @@ from reconciler.errors import (
     InvalidArgument,
     SnapshotFailed,
 )
+from reconciler.files.locks import locked
 from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.record import ClusterRecord, ForkedFrom, WantedPower
 from reconciler.model.results import ClusterStatus
@@ -21,6 +24,7 @@ from reconciler.observe.host_observation import available_memory_mb
 from reconciler.progress import Progress, no_progress
 from reconciler.records.fork_records import (
     addresses_for_forks,
+    continues,
     fork_names,
     fork_obstacles,
     forked,
@@ -36,6 +40,8 @@ from reconciler.usecases.snapshots import Snapshots, resolved_name, snapshot_not
 
 FORK_TIMEOUT_S = 300.0
 """How long reading the memory of many nodes from a slow disk may take."""
+_ADDRESSES = "-addresses"
+"""No cluster has this name."""
 
 
 class Forks:
@@ -63,25 +69,24 @@ class Forks:
         what cannot be forked, `Conflict` for a name that is taken, `SnapshotNotFound`, and `HostCapabilityMissing` if
         there is not enough memory.
         """
-        origin = await existing(self._runtime.store, cluster)
-        forks = fork_names(new, count)
-        there = [await self._found(name, cluster, snapshot) for name in forks]
-        if missing := [name for name, record in zip(forks, there, strict=True) if record is None]:
-            await self._make(origin, snapshot, missing)
-        await together(*(self._converge(record) for record in there if record is not None))
+        origin, forks = await existing(self._runtime.store, cluster), fork_names(new, count)
+        if None in [await self._found(origin, name, snapshot) for name in forks]:
+            async with self._alone(cluster):
+                await self._record(cluster, snapshot, forks)
+        await together(*map(self._converge, forks))
         return [await self._usable(name, wait=wait, timeout_s=ssh_timeout_s) for name in forks]
 
     async def plan(self, cluster: str, new: str, snapshot: str) -> Preview:
         """The plan of `make` for one fork that does not exist yet. Changes nothing; raises as `make` does."""
         origin = await existing(self._runtime.store, cluster)
         found = _found(origin, snapshot, await self._runtime.looks.observe(origin))
-        await self._found(new, cluster, snapshot)
+        await self._found(origin, new, snapshot)
         await self._require_forkable(origin, found, [new])
         of, given = await self._base(origin, *found), await self._host_addresses(origin, 1)
         record = forked(origin, new, of, found[1], given[0])
         return Preview(None, record, await self._runtime.looks.compare(record))
 
-    async def _found(self, name: str, cluster: str, snapshot: str | None) -> ClusterRecord | None:
+    async def _found(self, origin: ClusterRecord, name: str, snapshot: str | None) -> ClusterRecord | None:
         """The fork if it exists; it may be unfinished. Raises `Conflict` if something else has its name."""
         _require_new_name(name)
         record = await self._runtime.store.get(name)
@@ -93,29 +98,49 @@ class Forks:
                 f"cluster {name!r} was destroyed, and its disks are kept",
                 hint=f'`cluster_destroy(cluster_name="{name}", remove_overlays=true)` removes them',
             )
-        if of is None or of.cluster != cluster or snapshot not in {None, of.snapshot}:
+        if of is None or not continues(of, origin, None if snapshot is None else resolved_name(origin, snapshot)):
             what = f"is a fork of {of}" if of else "exists, and is no fork"
             raise Conflict(f"cluster {name!r} {what}", hint="choose another name")
         return record
 
-    async def _converge(self, record: ClusterRecord) -> CarriedOut:
+    async def _converge(self, name: str) -> CarriedOut:
+        record = await existing(self._runtime.store, name)
         return await self._runtime.controller.converge(record, timeout_s=FORK_TIMEOUT_S, tell=self._progress.event)
 
-    async def _make(self, origin: ClusterRecord, asked: str | None, forks: list[str]) -> None:
+    def _alone(self, matter: str) -> AbstractAsyncContextManager[None]:
+        """Keep others from making forks of a cluster, or, shortly, from giving addresses to any."""
+        return locked(forking_lock_path(self._runtime.settings, matter))
+
+    async def _record(self, cluster: str, asked: str | None, forks: list[str]) -> None:
+        """Put the records of those forks that do not exist; another call may just have done so."""
+        origin = await existing(self._runtime.store, cluster)
+        if not (missing := [name for name in forks if await self._found(origin, name, asked) is None]):
+            return
         observed = await self._runtime.looks.observe(origin)
         found = None if asked is None else _found(origin, asked, observed)
-        await self._require_forkable(origin, found, forks)
-        given = await self._host_addresses(origin, len(forks))
+        await self._require_forkable(origin, found, missing)
+        await self._host_addresses(origin, len(missing))
         if found is None:
-            found = await self._taken_for(origin, forks[0])
-            origin = await existing(self._runtime.store, origin.cluster_name)
+            found = await self._taken_for(origin, missing[0])
+            origin = await existing(self._runtime.store, cluster)
         of = await self._base(origin, *found)
-        records = [forked(origin, name, of, found[1], own) for name, own in zip(forks, given, strict=True)]
         try:
-            await together(*map(self._carry_out, records))
+            await self._put(origin, of, found[1], missing)
         except ClusterError:
             await remove_snapshot_of_last_fork(self._runtime, of, actor=self._actor, progress=self._progress)
             raise
+
+    async def _put(self, origin: ClusterRecord, of: ForkedFrom, snapshot: Snapshot, forks: list[str]) -> None:
+        """Put the records, each with an address of the host that no other fork was given meanwhile."""
+        while True:
+            given = await self._host_addresses(origin, len(forks))
+            records = [forked(origin, name, of, snapshot, own) for name, own in zip(forks, given, strict=True)]
+            await together(*map(self._require_possible, records))
+            async with self._alone(_ADDRESSES):
+                if await self._host_addresses(origin, len(forks)) == given:
+                    for record in records:
+                        await self._runtime.store.put(record, expected_generation=0, actor=self._actor)
+                    return
 
     async def _require_forkable(
         self, origin: ClusterRecord, found: tuple[str, Snapshot] | None, forks: list[str]
@@ -137,13 +162,14 @@ class Forks:
 
     async def _host_addresses(self, origin: ClusterRecord, count: int) -> list[IPv4Address]:
         used = {record.spec.network.host_address for record in await readable_records(self._runtime.store)}
-        free = list(addresses_for_forks(origin.spec, {address for address in used if address is not None}))
+        others = {address for address in used if address is not None}
+        free = list(islice(addresses_for_forks(origin.spec, others), count))
         if len(free) < count:
             raise InvalidArgument(
                 f"network.subnet: {origin.spec.network.subnet} has {len(free)} free addresses, and each of {count} "
                 "forks needs one for the host: use a larger subnet"
             )
-        return free[:count]
+        return free
 
     async def _taken_for(self, origin: ClusterRecord, first: str) -> tuple[str, Snapshot]:
         """A new snapshot, with memory if any node is up; one of an interrupted attempt is deleted first."""
@@ -172,29 +198,17 @@ class Forks:
             generation=origin.generation,
         )
 
-    async def _carry_out(self, record: ClusterRecord) -> CarriedOut:
-        async def decide() -> PlannedChange:
-            difference = await self._runtime.looks.compare(record)
-            await self._require_possible(record, difference.desired, difference.observed)
-            if terminal := [obstacle for obstacle in difference.plan.obstacles if obstacle.terminal]:
-                raise as_error(terminal)
-            stored = await self._runtime.store.put(record, expected_generation=0, actor=self._actor)
-            return PlannedChange(stored, difference)
-
-        return await self._runtime.controller.carry_out(
-            record.cluster_name, decide, timeout_s=FORK_TIMEOUT_S, tell=self._progress.event
-        )
-
-    async def _require_possible(
-        self, record: ClusterRecord, desired: ClusterDocument, observed: ClusterDocument
-    ) -> None:
-        if observed.layers or observed.domains:
+    async def _require_possible(self, record: ClusterRecord) -> None:
+        difference = await self._runtime.looks.compare(record)
+        if difference.observed.layers or difference.observed.domains:
             raise Conflict(
                 f"there is something of a cluster {record.cluster_name!r} that has no record",
                 hint=f'`cluster_adopt(cluster_name="{record.cluster_name}")` takes it over; or choose another name',
             )
-        if problems := await self._runtime.looks.memory_obstacles(desired):
+        if problems := await self._runtime.looks.memory_obstacles(difference.desired):
             raise SnapshotFailed(f"{record.forked_from} cannot be forked: {'; '.join(problems)}")
+        if terminal := [obstacle for obstacle in difference.plan.obstacles if obstacle.terminal]:
+            raise as_error(terminal)
 
     async def _usable(self, name: str, *, wait: bool, timeout_s: float) -> ClusterStatus:
         record = await existing(self._runtime.store, name)

@@ -110,6 +110,9 @@ def test_each_fork_has_an_address_for_the_host_that_nobody_else_has() -> None:
 def test_only_nodes_that_are_up_need_memory() -> None:
     assert memory_of_fork_mb(ORIGIN, SNAPSHOT) == 512
     assert memory_of_fork_mb(ORIGIN, None) == 1024
+    off = ORIGIN.nodes["alpha"].model_copy(update={"power": WantedPower.OFF})
+    stopped = ORIGIN.model_copy(update={"nodes": {**ORIGIN.nodes, "alpha": off}})
+    assert memory_of_fork_mb(stopped, None) == 512
 
 
 def test_names_are_numbered_where_there_are_several() -> None:

@@ -1,10 +1,13 @@
 """What is said before a fork is made."""
 
+import asyncio
 from ipaddress import IPv4Address
 
 import pytest
 
+from reconciler.concurrency import together
 from reconciler.errors import Conflict, InvalidArgument, SnapshotNotFound
+from reconciler.model.document import ClusterDocument, Snapshot
 from reconciler.model.record import ClusterRecord, ForkedFrom
 from reconciler.records import record_changes
 from reconciler.records.fork_records import forked
@@ -27,6 +30,13 @@ async def forks(applied: Clusters, runtime: Runtime) -> Forks:
     return Forks(runtime, actor="test")
 
 
+async def with_snapshot_name(runtime: Runtime, name: str, snapshot: str) -> None:
+    record = await fork_record(runtime, "lab")
+    spec = record.spec.model_copy(update={"snapshot_names": {name: snapshot}})
+    changed = record.model_copy(update={"spec": spec})
+    await runtime.store.put(changed, expected_generation=record.generation, actor="test")
+
+
 async def test_a_name_that_is_taken_is_refused(forks: Forks, runtime: Runtime) -> None:
     with pytest.raises(Conflict, match="'lab' exists, and is no fork"):
         await forks.make("lab", "lab")
@@ -44,6 +54,81 @@ async def test_a_name_that_is_taken_is_refused(forks: Forks, runtime: Runtime) -
 async def test_a_name_that_no_cluster_can_have_is_refused(forks: Forks) -> None:
     with pytest.raises(InvalidArgument, match="is not a valid cluster name"):
         await forks.make("lab", "No Name")
+
+
+@pytest.fixture
+def recorded_only(applied: Clusters, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with snapshot `warm` of the cluster, and nothing of a fork; forks are recorded and go no further."""
+
+    async def observe(record: ClusterRecord, *_: object) -> ClusterDocument:
+        await asyncio.sleep(0)
+        return ClusterDocument(snapshots={"warm": SNAPSHOT})
+
+    async def nothing(*_: object, **__: object) -> None:
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(runtime.looks, "observe", observe)
+    monkeypatch.setattr(runtime.controller, "converge", nothing)
+    monkeypatch.setattr(Forks, "_require_possible", nothing)
+    monkeypatch.setattr(Forks, "_usable", nothing)
+
+
+async def fork_record(runtime: Runtime, name: str) -> ClusterRecord:
+    record = await runtime.store.get(name)
+    assert record is not None
+    return record
+
+
+@pytest.mark.usefixtures("recorded_only")
+async def test_forks_that_are_made_at_once_never_share_an_address_of_the_host(runtime: Runtime) -> None:
+    """Forks of one cluster wait for each other; those of different ones have a subnet in common all the same."""
+    await Forks(runtime, actor="test").make("lab", "try", snapshot="warm")
+    calls = [(origin, f"{origin}-{number}") for origin in ("lab", "try") for number in range(3)]
+    await together(*(Forks(runtime, actor="test").make(*call, snapshot="warm") for call in calls))
+    given = {(await fork_record(runtime, name)).spec.network.host_address for _, name in calls}
+    assert len(given) == len(calls)
+
+
+@pytest.mark.usefixtures("recorded_only")
+async def test_a_call_that_is_repeated_answers_the_fork_that_it_made(runtime: Runtime) -> None:
+    await with_snapshot_name(runtime, "baseline", "warm")
+    forks = Forks(runtime, actor="test")
+    for _ in range(2):
+        await forks.make("lab", "try", snapshot="baseline")
+    made = await fork_record(runtime, "try")
+    assert str(made.forked_from) == "lab@warm"
+    with pytest.raises(Conflict, match="'try' is a fork of lab@warm"):
+        await forks.make("lab", "try", snapshot="cold")
+
+
+@pytest.mark.usefixtures("recorded_only")
+async def test_a_fork_of_what_a_fork_stands_on_is_made_once(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    forks = Forks(runtime, actor="test")
+    await forks.make("lab", "try", snapshot="warm")
+
+    async def observe(*_: object) -> ClusterDocument:
+        return ClusterDocument(snapshots={"warm": SNAPSHOT.model_copy(update={"held": True})})
+
+    monkeypatch.setattr(runtime.looks, "observe", observe)
+    for _ in range(2):
+        await forks.make("try", "second", snapshot="warm")
+    assert str((await fork_record(runtime, "second")).forked_from) == "lab@warm"
+
+
+@pytest.mark.usefixtures("recorded_only")
+async def test_a_call_that_is_repeated_while_the_first_takes_its_snapshot_waits_for_it(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+
+    async def take(_: Forks, origin: ClusterRecord, first: str) -> tuple[str, Snapshot]:
+        taken.append(f"{origin.cluster_name}@for-{first}")
+        await asyncio.sleep(0.05)
+        return f"for-{first}", SNAPSHOT
+
+    monkeypatch.setattr(Forks, "_taken_for", take)
+    await together(*(Forks(runtime, actor="test").make("lab", "try") for _ in range(3)))
+    assert taken == ["lab@for-try"]
 
 
 async def test_a_snapshot_that_does_not_exist_is_not_forked(forks: Forks, runtime: Runtime) -> None:
