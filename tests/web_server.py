@@ -30,6 +30,8 @@ class Served:
     chunked: bool = False
     shifted: int = 0
     """How far beside what was asked for an answer with a range begins."""
+    range: str | None = None
+    """What an answer with a range says that it is, if it lies."""
     range_etag: str | None = None
     """What an answer with a range says of the version, if that differs."""
     status: list[int] = field(default_factory=list)
@@ -105,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200 if start is None else 206)
         if start is not None:
             whole = len(file.content)
-            self.send_header("Content-Range", f"bytes {start + file.shifted}-{whole - 1}/{whole}")
+            self.send_header("Content-Range", file.range or f"bytes {start + file.shifted}-{whole - 1}/{whole}")
         etag = file.etag if start is None or file.range_etag is None else file.range_etag
         headers = {"ETag": etag, "Last-Modified": formatdate(0, usegmt=True) if file.modified else None, **file.headers}
         for name, value in headers.items():

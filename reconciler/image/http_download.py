@@ -25,7 +25,7 @@ Told = Callable[[int, int | None], None]
 """Called with how many bytes there are, and how many there will be, if that is known."""
 
 _TEXT_MOST_BYTES = 1 << 20
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 _OK, _PARTIAL, _NOT_FOUND, _GONE, _NOT_SATISFIABLE, _TOO_MANY, _SERVER_ERROR = 200, 206, 404, 410, 416, 429, 500
 
 
