@@ -65,9 +65,14 @@ class ArrivingFile:
             left = left[os.pwrite(self._descriptor, left, self.have_bytes) :]
 
     def discard(self) -> None:
-        """Remove all of it."""
-        self.path.unlink(missing_ok=True)
-        self._note.unlink(missing_ok=True)
+        """Remove all of it, and what was made of it."""
+        for path in (self.made, self._note, self.path):
+            path.unlink(missing_ok=True)
+
+    @property
+    def made(self) -> Path:
+        """Where something can be made of it, such as the same image in another format; no image has such a name."""
+        return self.path.with_name(f"{self.path.name}.made")
 
     @property
     def _note(self) -> Path:
@@ -76,12 +81,33 @@ class ArrivingFile:
 
 @contextmanager
 def arriving(path: Path) -> Iterator[ArrivingFile]:
-    """The file at a path, empty if it is new. Raises `Conflict` while another process has it."""
+    """The file at a path, empty if it is new. Raises `Conflict` while another process has it.
+
+    What was made of it and not moved away is removed, also that of a killed process; so is an empty file.
+    """
+    descriptor = _open(path)
+    file = ArrivingFile(path, descriptor)
+    try:
+        with reporting_os_errors(path):
+            file.made.unlink(missing_ok=True)
+        yield file
+    finally:
+        if still_has_name(descriptor, path):
+            file.made.unlink(missing_ok=True)
+            if not file.have_bytes:
+                file.discard()
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """The file, locked; one with a second name is already in use under that, so nothing more is written to it."""
     with reporting_os_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        if not try_lock(descriptor) or not still_has_name(descriptor, path):
-            raise Conflict(f"another process is downloading to {path}", hint="wait for it")
-        yield ArrivingFile(path, descriptor)
-    finally:
+    if not try_lock(descriptor) or not still_has_name(descriptor, path):
         os.close(descriptor)
+        raise Conflict(f"another process is downloading to {path}", hint="wait for it")
+    if os.fstat(descriptor).st_nlink == 1:
+        return descriptor
+    path.unlink()
+    os.close(descriptor)
+    return _open(path)

@@ -1,5 +1,6 @@
 """What was pulled: verified, converted, and put in its place with a description of where it came from."""
 
+import asyncio
 import hashlib
 import os
 from collections.abc import Mapping
@@ -7,15 +8,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from reconciler.errors import Conflict, OperationFailed
+from reconciler.errors import Conflict, HostCommandFailed, OperationFailed
 from reconciler.files.atomic import create_whole, fsync_path, reporting_os_errors, write_whole
 from reconciler.files.plain import read_plain_file
-from reconciler.files.space import allocated_bytes, require_space
+from reconciler.files.space import require_space
 from reconciler.image.checksums import Checksum
 from reconciler.image.published import FileFacts, ImageFiles, is_unchanged, read_description
 from reconciler.model.base import Frozen
 from reconciler.model.named_image import ImageOrigin
 from reconciler.process import run
+from reconciler.programs import require_program
 
 RAW = "raw"
 CONVERTIBLE = frozenset({RAW, "vdi", "vhdx", "vpc"})
@@ -25,6 +27,11 @@ _MODE = 0o644
 _CONVERT_TIMEOUT_S = 3600.0
 _DESCRIPTION_LIMIT_BYTES = 64 * 1024
 _CHUNK_BYTES = 1 << 20
+_BLOCKS_PER_TABLE = 8
+"""A block of 512 KiB, the smallest that is usual, may need a table of 64 KiB for itself."""
+_OTHER_TABLES_BYTES = 16 << 20
+"""More than what maps the largest disk of these formats, 64 TiB."""
+_TOO_LARGE = "File too large"  # EFBIG: QEMU's threads block SIGXFSZ, setrlimit(2)
 
 
 class PulledDescription(Frozen):
@@ -86,17 +93,27 @@ class WrongChecksum(OperationFailed):
         )
 
 
-async def converted(part: Path, found: str) -> Path:
-    """The same image as qcow2, in a file beside it; the caller removes it."""
-    target = part.with_name(f"{part.name}.qcow2")
-    require_space(part.parent, allocated_bytes(part))
-    argv = ["qemu-img", "convert", "-f", found, "-O", "qcow2", str(part), str(target)]
+async def convert(part: Path, found: str, target: Path) -> None:
+    """Make the same image as qcow2, which is hardly larger if each block is there once. Raises `InflatedImage` if not.
+
+    `qemu-img measure` cannot tell: for vhdx it always says that all of the disk is needed.
+    """
+    has_bytes = (await asyncio.to_thread(part.stat)).st_size
+    most_bytes = has_bytes + has_bytes // _BLOCKS_PER_TABLE + _OTHER_TABLES_BYTES
+    require_space(part.parent, most_bytes)
+    limits = ["prlimit", f"--fsize={most_bytes}", "--core=0"]
+    argv = [require_program("qemu-img"), "convert", "-f", found, "-O", "qcow2", str(part), str(target)]
     try:
-        await run(argv, timeout_s=_CONVERT_TIMEOUT_S)
-    except BaseException:
-        target.unlink(missing_ok=True)
+        await run([*limits, *argv], timeout_s=_CONVERT_TIMEOUT_S, env={"LC_ALL": "C"})
+    except HostCommandFailed as error:
+        if _TOO_LARGE in error.message:
+            maps = f"it maps more than {most_bytes >> 20} MiB"
+            raise InflatedImage(f"{maps} to the {has_bytes >> 20} MiB that it has") from error
         raise
-    return target
+
+
+class InflatedImage(OperationFailed):
+    """An image that is small only because it names the same data many times, and would fill the disk."""
 
 
 def put_in_place(made: Path, disk: Path, origin: ImageOrigin, sha256: str, *, replace: bool) -> None:

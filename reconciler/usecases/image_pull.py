@@ -20,8 +20,9 @@ from reconciler.image.published import facts_of, is_unchanged
 from reconciler.image.pulled import (
     CONVERTIBLE,
     RAW,
+    InflatedImage,
     WrongChecksum,
-    converted,
+    convert,
     pull_description,
     put_in_place,
     refuse_foreign_description,
@@ -213,7 +214,7 @@ async def _keep(
     made, digest = file.path, digests["sha256"]
     if found in CONVERTIBLE:
         progress.advanced(wanted.name, f"converting it from {found} to qcow2")
-        made = await converted(file.path, found)
+        made = await _converted(wanted, file, found)
         await _require_fit(wanted, file, made)
         digest = (await asyncio.to_thread(facts_of, made)).sha256
     checksum = wanted.checksum or Checksum("sha256", digests["sha256"])
@@ -229,12 +230,20 @@ async def _keep(
         await asyncio.to_thread(put_in_place, made, disk, origin, digest, replace=replaces)
 
 
+async def _converted(wanted: _ResolvedPull, file: ArrivingFile, found: str) -> Path:
+    try:
+        await convert(file.path, found, file.made)
+    except InflatedImage as error:
+        await asyncio.to_thread(file.discard)
+        raise ImageNotFound(f"what {shown_address(wanted.url)} sends cannot be used: {error}") from error
+    return file.made
+
+
 async def _require_fit(wanted: _ResolvedPull, file: ArrivingFile, made: Path) -> None:
     """Raise `ImageNotFound`, with all that has arrived removed, if no machine can start from the image."""
     why = await asyncio.to_thread(why_unfit, made)
     if why is not None:
         await asyncio.to_thread(file.discard)
-        await asyncio.to_thread(made.unlink, missing_ok=True)
         raise ImageNotFound(f"what {shown_address(wanted.url)} sends cannot be used: {why.replace(str(made), 'it')}")
 
 

@@ -5,6 +5,8 @@
 import asyncio
 import hashlib
 import json
+import os
+import struct
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -84,12 +86,21 @@ def machines(monkeypatch: pytest.MonkeyPatch) -> list[FileUse]:
     return known
 
 
-def made(directory: Path, kind: str, *options: str) -> bytes:
-    """A disk of 1 MiB with something on it, in a format."""
+def made(directory: Path, kind: str, size_bytes: int = MIB) -> bytes:
+    """A disk with something on its first MiB, in a format."""
     raw, path = directory / "source", directory / f"made.{kind}"
     raw.write_bytes(b"something".ljust(MIB, b"\1"))
-    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", kind, *options, raw, path], check=True)
+    os.truncate(raw, size_bytes)
+    subprocess.run(["qemu-img", "convert", "-f", "raw", "-O", kind, raw, path], check=True)
     return path.read_bytes()
+
+
+def with_one_block(vdi: bytes) -> bytes:
+    """The image with all of its disk in one block of its file."""
+    changed = bytearray(vdi)
+    (table,), (blocks,) = struct.unpack_from("<I", vdi, 0x154), struct.unpack_from("<I", vdi, 0x180)
+    changed[table : table + 4 * blocks] = bytes(4 * blocks)
+    return bytes(changed)
 
 
 def sums(content: bytes, name: str) -> bytes:
@@ -251,6 +262,25 @@ async def test_an_image_that_would_read_files_of_this_host_is_refused(
     with pytest.raises(ImageNotFound, match="has a backing file"):
         await pulled(runtime, f"{server.url}/disk.qcow2", unverified=True)
     assert names_in(images) == []
+
+
+async def test_an_image_that_names_the_same_data_many_times_does_not_fill_the_disk(
+    runtime: Runtime, server: WebServer, images: Path, tmp_path: Path
+) -> None:
+    server.serve("/disk.vdi", with_one_block(made(tmp_path, "vdi", size_bytes=64 * MIB)))
+    with pytest.raises(ImageNotFound, match="cannot be used: it maps more than 17 MiB to the 1 MiB that it has"):
+        await pulled(runtime, f"{server.url}/disk.vdi", unverified=True)
+    assert names_in(images) == []
+
+
+@pytest.mark.parametrize("kind", ["raw", "vdi", "vhdx", "vpc"])
+async def test_an_image_whose_disk_is_much_larger_than_its_file_is_converted(
+    runtime: Runtime, server: WebServer, images: Path, tmp_path: Path, kind: str
+) -> None:
+    server.serve("/disk.img", made(tmp_path, kind, size_bytes=64 * MIB))
+    image = await pulled(runtime, f"{server.url}/disk.img", unverified=True)
+    assert image.disk_bytes >= 64 * MIB
+    assert names_in(images) == ["disk.json", "disk.qcow2"]
 
 
 async def test_an_address_needs_a_checksum_or_consent(runtime: Runtime, server: WebServer, disk: bytes) -> None:
@@ -441,7 +471,51 @@ async def test_a_file_that_was_not_pulled_is_not_replaced(
     (images / "debian-12.qcow2").write_bytes(b"mine")
     with pytest.raises(Conflict, match="is there already, which was not pulled"):
         await pulled(runtime)
+    assert names_in(images) == ["debian-12.qcow2"]
     assert (images / "debian-12.qcow2").read_bytes() == b"mine"
+
+
+async def test_what_a_killed_pull_was_converting_is_removed_by_the_next(
+    runtime: Runtime, server: WebServer, images: Path, disk: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, disk, monkeypatch)
+    images.mkdir()
+    (images / "debian-12.qcow2.part.made").write_bytes(b"half")
+    await pulled(runtime)
+    assert names_in(images) == ["debian-12.json", "debian-12.qcow2"]
+
+
+async def test_what_was_converted_is_removed_if_its_place_is_taken(
+    runtime: Runtime, server: WebServer, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    published(server, made(tmp_path, "vdi"), monkeypatch)
+
+    def put_later(made: Path, disk: Path, *more: Any, **how: Any) -> None:
+        disk.write_bytes(b"mine")
+        put_in_place(made, disk, *more, **how)
+
+    monkeypatch.setattr(image_pull, "put_in_place", put_later)
+    with pytest.raises(Conflict, match="has been created meanwhile"):
+        await pulled(runtime)
+    assert names_in(images) == ["debian-12.qcow2", "debian-12.qcow2.part", "debian-12.qcow2.part.json"]
+
+
+async def test_a_pull_that_was_killed_when_the_image_had_its_name_has_left_no_way_to_write_to_it(
+    runtime: Runtime,
+    server: WebServer,
+    images: Path,
+    disk: bytes,
+    machines: list[FileUse],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published(server, disk, monkeypatch)
+    image = await pulled(runtime)
+    os.link(image.path, images / "debian-12.qcow2.part")
+    newer = disk + bytes(65536)
+    published(server, newer, monkeypatch)
+    with image.path.open("rb") as open_in_a_machine:
+        assert (await pulled(runtime, force=True)).path.read_bytes() == newer
+        assert open_in_a_machine.read() == disk
 
 
 async def test_images_are_listed_and_examined_with_all_that_stands_on_them(
