@@ -1,6 +1,7 @@
 """A finished image: four files under one stem, and how they get to their place."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -113,14 +114,20 @@ def require_files(files: ImageFiles) -> None:
 
 
 def stage_image(made: ImageFiles, files: ImageFiles) -> None:
-    """Copy `made` beside its place, with times, under names that the next build reuses after a kill."""
+    """Copy `made` beside its place, with times; what a killed build left there is replaced.
+
+    The place may be in a directory such as /tmp, and no link that others put there is written through.
+    """
     files.disk.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     for source, target in zip(_in_order(made), _in_order(files), strict=True):
         second = _second_name(target)
-        shutil.copyfile(source, second)
-        shutil.copystat(source, second)
-        second.chmod(0o644)
-        fsync_path(second)
+        second.unlink(missing_ok=True)
+        with source.open("rb") as old, second.open("xb") as new:
+            shutil.copyfileobj(old, new)
+            new.flush()
+            shutil.copystat(source, second, follow_symlinks=False)
+            os.fchmod(new.fileno(), 0o644)
+            os.fsync(new.fileno())
 
 
 def publish_staged(files: ImageFiles) -> None:

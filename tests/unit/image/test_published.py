@@ -64,6 +64,15 @@ def test_a_published_image_is_current_and_readable_for_qemu(made: ImageFiles, tm
     assert {path.stat().st_mode & 0o777 for path in files.parts().values()} == {0o644}
 
 
+def test_a_link_in_the_place_of_a_copy_is_not_followed(made: ImageFiles, tmp_path: Path) -> None:
+    files = ImageFiles.beside(tmp_path / "base.qcow2")
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / ".base.qcow2.new").symlink_to(tmp_path / "precious")
+    publish_image(made, files)
+    assert is_current(files, "recipe-1")
+    assert (tmp_path / "precious").read_text() == "precious"
+
+
 def test_publishing_leaves_an_open_old_image_as_it_was(made: ImageFiles, tmp_path: Path) -> None:
     files = ImageFiles.beside(tmp_path / "base.qcow2")
     publish_image(made, files)
