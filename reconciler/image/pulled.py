@@ -116,22 +116,28 @@ class InflatedImage(OperationFailed):
     """An image that is small only because it names the same data many times, and would fill the disk."""
 
 
-def put_in_place(made: Path, disk: Path, origin: ImageOrigin, sha256: str, *, replace: bool) -> None:
+def describe_pulled(made: Path, origin: ImageOrigin, sha256: str) -> PulledDescription:
+    """Have a pulled image on disk, readable for QEMU; its description. Blocking, for as long as the disk takes."""
+    with reporting_os_errors(made):
+        made.chmod(_MODE)
+        fsync_path(made)
+        status = made.stat()
+    facts = FileFacts(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=sha256)
+    return PulledDescription(origin=origin, disk=facts)
+
+
+def put_in_place(made: Path, disk: Path, description: PulledDescription, *, replace: bool) -> None:
     """Give a finished image its name; without `replace` only if nothing has it, nor the description's. Blocking.
 
     Raises `Conflict`. The description comes first: after a kill it does not match what is there, or nothing is.
     """
+    said = f"{description.model_dump_json(indent=2)}\n".encode()
     with reporting_os_errors(disk):
-        made.chmod(_MODE)
-        fsync_path(made)
-        status = made.stat()
-        facts = FileFacts(size_bytes=status.st_size, mtime_ns=status.st_mtime_ns, sha256=sha256)
-        said = PulledDescription(origin=origin, disk=facts).model_dump_json(indent=2) + "\n"
         if replace:
-            write_whole(ImageFiles.beside(disk).description, said.encode(), mode=_MODE)
+            write_whole(ImageFiles.beside(disk).description, said, mode=_MODE)
             made.replace(disk)
         else:
-            _put_in_free_place(made, disk, said.encode())
+            _put_in_free_place(made, disk, said)
         fsync_path(disk.parent)
 
 

@@ -23,6 +23,7 @@ from reconciler.image.pulled import (
     InflatedImage,
     WrongChecksum,
     convert,
+    describe_pulled,
     pull_description,
     put_in_place,
     refuse_foreign_description,
@@ -225,9 +226,10 @@ async def _keep(
         format=found,
         pulled_at=datetime.now(UTC),
     )
+    description = await asyncio.to_thread(describe_pulled, made, origin, digest)
     replaces = wanted.request.force
     async with kept_unused(runtime, [disk]) if replaces else nullcontext():
-        await asyncio.to_thread(put_in_place, made, disk, origin, digest, replace=replaces)
+        await asyncio.to_thread(put_in_place, made, disk, description, replace=replaces)
 
 
 async def _converted(wanted: _ResolvedPull, file: ArrivingFile, found: str) -> Path:
