@@ -9,6 +9,8 @@ from reconciler.runtime import Runtime
 from reconciler.usecases.login_names import NamedLogins, named_logins, render_ssh_config
 
 _BEGIN = b"# begin vmcluster: written by `vmcluster ssh-config --write`\n"
+_MADE = b"# this file was made for the line above\n"
+"""In the block if there was no configuration before."""
 _END = b"# end vmcluster\n"
 _FILE_NAME = "vmcluster_config"
 
@@ -20,18 +22,18 @@ async def write_ssh_config(runtime: Runtime, ssh_dir: Path) -> NamedLogins:
     return logins
 
 
-async def remove_ssh_config(ssh_dir: Path) -> None:
-    """Undo that: remove our file, and what includes it."""
-    await asyncio.to_thread(_remove, ssh_dir)
+async def remove_ssh_config(ssh_dir: Path) -> list[str]:
+    """Undo that: remove our file, and what includes it. Returns what was done, in words."""
+    return await asyncio.to_thread(_remove, ssh_dir)
 
 
-def with_include(config: bytes, included: Path) -> bytes:
+def with_include(config: bytes, included: Path, *, made: bool = False) -> bytes:
     """The configuration with the block that includes a file: where it was, or at the top, before any `Host`.
 
-    Raises `Conflict` if there is one mark without the other.
+    The block notes if the configuration is `made` for it. Raises `Conflict` if there is one mark without the other.
     """
     quoted = str(included).replace("\\", "\\\\").replace('"', '\\"')
-    block = _BEGIN + f'Include "{quoted}"\n'.encode() + _END
+    block = _BEGIN + f'Include "{quoted}"\n'.encode() + (_MADE if made else b"") + _END
     before, after = _around_block(config)
     return before + block + after
 
@@ -58,19 +60,29 @@ def _around_block(config: bytes) -> tuple[bytes, bytes]:
 def _write(ssh_dir: Path, rendered: bytes) -> None:
     included = ssh_dir / _FILE_NAME
     config, present = _config(ssh_dir)
-    wanted = with_include(present, included)
+    wanted = with_include(present, included, made=_MADE in present or not config.exists())
     write_whole(included, rendered)
     if wanted != present:
         write_whole(config, wanted, mode=_mode(config))
 
 
-def _remove(ssh_dir: Path) -> None:
+def _remove(ssh_dir: Path) -> list[str]:
     config, present = _config(ssh_dir)
     wanted = without_include(present)
-    if wanted != present:
+    told = []
+    if wanted != present and not wanted and _MADE in present:
+        with reporting_os_errors(config):
+            config.unlink()
+        told.append(f"removed {config}, which was empty otherwise")
+    elif wanted != present:
         write_whole(config, wanted, mode=_mode(config))
-    with reporting_os_errors(ssh_dir / _FILE_NAME):
-        (ssh_dir / _FILE_NAME).unlink(missing_ok=True)
+        told.append(f"removed the lines of vmcluster from {config}")
+    included = ssh_dir / _FILE_NAME
+    with reporting_os_errors(included):
+        if included.exists() or included.is_symlink():
+            included.unlink()
+            told.append(f"removed {included}")
+    return told
 
 
 def _config(ssh_dir: Path) -> tuple[Path, bytes]:

@@ -56,12 +56,13 @@ def _ssh_dir() -> Path:
 
 
 def _remove() -> None:
-    async def work(_: UseCases) -> None:
+    async def work(_: UseCases) -> list[str]:
         from reconciler.usecases.ssh_config_file import remove_ssh_config
 
-        await remove_ssh_config(_ssh_dir())
+        return await remove_ssh_config(_ssh_dir())
 
-    run_command(work)
+    for told in run_command(work) or ["nothing is to be removed"]:
+        narrate(told)
 
 
 def _write() -> "NamedLogins":

@@ -53,7 +53,10 @@ async def test_names_work_beside_what_is_there_and_a_link_to_the_file_stays_one(
     await write_ssh_config(runtime, ssh_dir)
     assert [hostname(ssh_dir, name) for name in ("lab-alpha", "other")] == ["192.168.77.11", "10.0.0.1"]
     assert (ssh_dir / "config").is_symlink()
-    await remove_ssh_config(ssh_dir)
+    assert await remove_ssh_config(ssh_dir) == [
+        f"removed the lines of vmcluster from {real}",
+        f"removed {ssh_dir / 'vmcluster_config'}",
+    ]
     assert (real.read_bytes(), real.stat().st_mode & 0o777) == (own, 0o640)
     assert [entry.name for entry in ssh_dir.iterdir()] == ["config"]
     await remove_ssh_config(ssh_dir)
@@ -73,3 +76,37 @@ def hostname(ssh_dir: Path, host: str) -> str:
         ["ssh", "-G", "-F", ssh_dir / "config", host], capture_output=True, text=True, check=True, cwd="/"
     )
     return next(line.removeprefix("hostname ") for line in done.stdout.splitlines() if line.startswith("hostname "))
+
+
+def names_below(directory: Path) -> list[str]:
+    return sorted(path.name for path in directory.iterdir())
+
+
+@pytest.mark.parametrize("linked", [False, True])
+async def test_a_configuration_that_was_made_for_it_goes_with_it_and_one_that_was_there_stays(
+    runtime: Runtime, tmp_path: Path, linked: bool
+) -> None:
+    await make(runtime, tmp_path, "lab")
+    ssh_dir = tmp_path / ".ssh"
+    ssh_dir.mkdir()
+    if linked:
+        (ssh_dir / "config").symlink_to(tmp_path / "elsewhere")
+    before = names_below(ssh_dir)
+    for _ in range(2):
+        await write_ssh_config(runtime, ssh_dir)
+        await write_ssh_config(runtime, ssh_dir)
+        assert len(await remove_ssh_config(ssh_dir)) == 2
+        assert names_below(ssh_dir) == before
+        assert not (tmp_path / "elsewhere").exists()
+    assert await remove_ssh_config(ssh_dir) == []
+    (ssh_dir / "config").touch()
+    await write_ssh_config(runtime, ssh_dir)
+    await remove_ssh_config(ssh_dir)
+    assert (ssh_dir / "config").read_bytes() == b""
+    await remove_ssh_config(ssh_dir)
+    (ssh_dir / "config").resolve().unlink()
+    await write_ssh_config(runtime, ssh_dir)
+    config = ssh_dir / "config"
+    config.write_bytes(config.read_bytes() + b"Host mine\n")
+    await remove_ssh_config(ssh_dir)
+    assert config.read_bytes() == b"Host mine\n"
