@@ -61,8 +61,16 @@ async def download_file(url: str, file: ArrivingFile, limits: DownloadLimits, to
         await _tried(url, limits, go_on, lambda: file.have_bytes)
     except ClusterError as error:
         if error.recoverable and file.have_bytes and error.hint is None:
-            error.hint = f"run it again to continue after the {file.have_bytes >> 20} MiB that have arrived"
+            error.hint = f"run it again to continue after the {amount(file.have_bytes)} that have arrived"
         raise
+
+
+def amount(size_bytes: int) -> str:
+    """How much that is, in the largest unit that it has one of."""
+    for unit, shift in (("MiB", 20), ("KiB", 10)):
+        if size_bytes >> shift:
+            return f"{size_bytes >> shift} {unit}"
+    return f"{size_bytes} bytes"
 
 
 async def fetch_text(url: str, limits: DownloadLimits) -> str:

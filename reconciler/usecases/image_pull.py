@@ -15,7 +15,7 @@ from reconciler.files.exposure import make_unexposed
 from reconciler.image.arriving_file import ArrivingFile, arriving
 from reconciler.image.catalogue import CATALOGUE, nearest_name
 from reconciler.image.checksums import Checksum, find_checksum, sha256
-from reconciler.image.http_download import DownloadLimits, download_file, fetch_text
+from reconciler.image.http_download import DownloadLimits, amount, download_file, fetch_text
 from reconciler.image.published import facts_of, is_unchanged
 from reconciler.image.pulled import (
     CONVERTIBLE,
@@ -265,5 +265,5 @@ class _Percent:
         step = have * 100 // size // self._step if size else have // _TOLD_STEP_BYTES
         if step != self._told:
             self._told = step
-            of = f"{have * 100 // size} % of {size >> 20} MiB" if size else f"{have >> 20} MiB"
+            of = f"{have * 100 // size} % of {amount(size)}" if size else amount(have)
             self._progress.advanced(self._name, of)

@@ -9,7 +9,7 @@ import pytest
 from reconciler.errors import Conflict, ImageNotFound, InvalidArgument, OperationFailed, OperationTimeout
 from reconciler.files import space
 from reconciler.image.arriving_file import FileOrigin, arriving
-from reconciler.image.http_download import DownloadLimits, download_file, fetch_text
+from reconciler.image.http_download import DownloadLimits, amount, download_file, fetch_text
 from tests.web_server import Served, WebServer, running_web_server
 
 CONTENT = bytes(range(256)) * 1024
@@ -62,7 +62,7 @@ async def test_the_next_process_goes_on_where_the_last_one_ended(server: WebServ
     file = server.serve("/disk", CONTENT, breaks_after=[HALF, 0, 0, 0, 0])
     with pytest.raises(OperationFailed, match="cannot be downloaded") as caught:
         await fetched(server, part)
-    assert caught.value.hint == "run it again to continue after the 0 MiB that have arrived"
+    assert caught.value.hint == f"run it again to continue after the {amount(HALF)} that have arrived"
     assert arrived(part) == CONTENT[:HALF]
     server.asked.clear()
     file.breaks_after.clear()
@@ -239,3 +239,10 @@ async def test_a_text_is_fetched_but_not_one_without_end(server: WebServer) -> N
     server.serve("/sums", bytes(2 << 20))
     with pytest.raises(OperationFailed, match="is no file of checksums"):
         await fetch_text(f"{server.url}/sums", LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "said"), [(0, "0 bytes"), (1023, "1023 bytes"), (3 << 10, "3 KiB"), (5 << 20, "5 MiB")]
+)
+def test_an_amount_is_told_in_a_unit_that_it_has_one_of(size_bytes: int, said: str) -> None:
+    assert amount(size_bytes) == said

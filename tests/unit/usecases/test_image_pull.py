@@ -183,6 +183,12 @@ async def test_a_broken_download_is_continued_by_the_next_command(
     assert server.asked[-1] == ("/d12.qcow2", "bytes=70000-")
 
 
+async def test_of_an_image_that_is_not_there_nothing_is_left(runtime: Runtime, server: WebServer, images: Path) -> None:
+    with pytest.raises(ImageNotFound):
+        await pulled(runtime, f"{server.url}/gone.qcow2", unverified=True)
+    assert names_in(images) == []
+
+
 async def test_two_halves_of_two_versions_are_noticed_and_fetched_again(
     runtime: Runtime, server: WebServer, disk: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
