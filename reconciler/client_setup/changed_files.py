@@ -71,8 +71,8 @@ def current_content(path: Path) -> bytes | None:
 
 
 def content_difference(path: Path, before: bytes, after: bytes) -> str:
-    """The difference between two contents of a file, as a patch with one line around each change."""
-    old, new = (of.decode(errors="replace").splitlines(keepends=True) for of in (before, after))
+    """The difference between two contents of a file, as a patch to look at: one line around each change, no tabs."""
+    old, new = (of.decode(errors="replace").expandtabs(4).splitlines(keepends=True) for of in (before, after))
     lines = unified_diff(old, new, str(path), str(path), n=1)
     return "".join(line if line.endswith("\n") else f"{line}\n" for line in lines)
 

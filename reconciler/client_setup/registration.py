@@ -48,7 +48,7 @@ def _plan(client: McpClient, path: Path, command: Sequence[str]) -> ClientPlan:
         if there is not None:
             return ClientPlan(client, path, None, _already(client, there, command))
         after = client.registered(text, command).encode(_ENCODING)
-        return ClientPlan(client, path, FileChange(path, before, after), "the server is added")
+        return ClientPlan(client, path, FileChange(path, before, after), "the server will be added")
     except UnicodeDecodeError:
         why = "it is not UTF-8"
     except ValueError as error:

@@ -32,7 +32,7 @@ class StarterTopology:
     nodes: int = 3
     vcpus: int = 1
     memory_mb: int = 512
-    image: str = str(names.IMAGE_DIR / "base.qcow2")
+    image: str = names.BASE_IMAGE
     virt_type: VirtType = VirtType.AUTO
 
 

@@ -15,6 +15,7 @@ from reconciler.frontends.cli.options import valid_text
 from reconciler.frontends.cli.output import narrate
 from reconciler.frontends.cli.session import FAILURE, CommandEnding, run_command
 from reconciler.frontends.cli.text import printable
+from reconciler.model.names import BASE_IMAGE
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
@@ -38,15 +39,15 @@ def setup(
     ] = False,
     clients_only: Annotated[bool, typer.Option("--clients-only", help="Only tell MCP clients of the server.")] = False,
     image: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--image",
             metavar="NAME",
-            help="Image of the first cluster: base is built, others are pulled; or none.",
+            help="Image of the first cluster: base, the default, is built, others are pulled; or none.",
             autocompletion=complete_published,
             callback=valid_text,
         ),
-    ] = "base",
+    ] = None,
 ) -> None:
     """Prepare this host for its first cluster.
 
@@ -60,11 +61,20 @@ def setup(
     """
     from reconciler.client_setup.accounts import calling_account
 
+    _refuse_ignored(undo=undo, clients_only=clients_only, image=image)
     account = calling_account(os.environ)
     if undo:
         _undo(account, yes=yes)
     else:
-        _set_up(account, None if clients_only else image, yes=yes)
+        _set_up(account, None if clients_only else image or BASE_IMAGE, yes=yes)
+
+
+def _refuse_ignored(*, undo: bool, clients_only: bool, image: str | None) -> None:
+    """Raise `BadParameter` for an option that would have no effect beside another one."""
+    if undo and (clients_only or image is not None):
+        raise typer.BadParameter("--undo restores every file, so it takes no other option than --yes")
+    if clients_only and image is not None:
+        raise typer.BadParameter("--clients-only gets no image, so it does not go with --image")
 
 
 def _set_up(account: "UserAccount", image: str | None, *, yes: bool) -> None:
@@ -86,6 +96,9 @@ def _set_up(account: "UserAccount", image: str | None, *, yes: bool) -> None:
 
     run_command(work, _AGAIN)
     typer.echo("done; `vmcluster setup --undo` restores the files")
+    for plan in clients:
+        if plan.trouble:
+            typer.echo(printable(f"not done: {plan.client.name}: {plan.why}"))
     _tell_of_sudo(account, clients)
     if host is not None and host.files:
         typer.echo("next: `vmcluster doctor`, then `vmcluster apply lab`")

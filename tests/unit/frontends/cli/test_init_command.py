@@ -34,6 +34,10 @@ def test_a_topology_by_options_passes_its_check(invoke: Invoke, here: Path) -> N
     assert invoke("validate", "--file-only", "lab.yaml").code == 0
 
 
+def test_the_image_is_named_as_setup_names_it(invoke: Invoke) -> None:
+    assert yaml.safe_load(invoke("init", "-").out)["base_image"] == "base"
+
+
 @pytest.mark.parametrize("virt_type", VirtType)
 def test_every_kind_of_machine_can_be_asked_for(invoke: Invoke, virt_type: VirtType) -> None:
     written = yaml.safe_load(invoke("init", "-", "--virt-type", virt_type.value).out)

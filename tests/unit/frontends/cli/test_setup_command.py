@@ -86,6 +86,9 @@ def test_clients_are_told_of_the_server_and_keep_all_they_had(invoke: Invoke, ho
     assert "/* dark later */" in (home / ".gemini/settings.json").read_text()
     assert (home / ".cursor/mcp.json").read_text() == BROKEN
     assert f"! Cursor: {home}/.cursor/mcp.json is left as it is: " in ended.out
+    assert "Claude Code: the server will be added\n" in ended.out
+    assert f"not done: Cursor: {home}/.cursor/mcp.json is left as it is: " in ended.out.partition("\ndone; ")[2]
+    assert "\\t" not in ended.out
     assert (home / ".codex/config.toml").is_symlink()
     assert stat.S_IMODE((home / ".claude.json").stat().st_mode) == 0o640
 
@@ -107,6 +110,18 @@ def test_the_difference_is_shown_and_nothing_is_done_without_consent(invoke: Inv
     assert "nothing was changed; pass --yes" in ended.err
     assert "+[mcp_servers.vmcluster]\n" in ended.out
     assert '+    "vmcluster": {\n' in ended.out
+    assert picture(home) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--undo", "--clients-only"), ("--undo", "--image", "base"), ("--clients-only", "--image", "debian-12")],
+)
+def test_an_option_that_would_have_no_effect_is_refused(invoke: Invoke, home: Path, options: tuple[str, ...]) -> None:
+    before = picture(home)
+    ended = invoke("setup", "--yes", *options)
+    assert ended.code == 1
+    assert options[0] in ended.err
     assert picture(home) == before
 
 
