@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from reconciler.runtime import Runtime
 
 
+_JOBS_TIMEOUT_S = 3.0
+"""For so long a shell may wait for nodes."""
+
+
 def complete_cluster(incomplete: str) -> list[str]:
     """The clusters whose names start with the typed text."""
     return _beginning(incomplete, lambda runtime: runtime.store.names())
@@ -68,6 +72,22 @@ def complete_fault(ctx: typer.Context, incomplete: str) -> list[str]:
         return [*record.faults, *(fault.declared_as for fault in record.faults.values() if fault.declared_as)]
 
     return _beginning(incomplete, faults)
+
+
+def complete_job(ctx: typer.Context, incomplete: str) -> list[str]:
+    """The jobs on the cluster's nodes whose IDs start with the typed text, as far as the nodes answer at once."""
+
+    async def jobs(runtime: "Runtime") -> list[str]:
+        from reconciler.usecases.jobs import Jobs
+
+        try:
+            async with asyncio.timeout(_JOBS_TIMEOUT_S):
+                found = await Jobs(runtime).status(_cluster(ctx))
+        except ClusterError as error:
+            found = error.partial or []
+        return [job.job_id for job in found]
+
+    return _beginning(incomplete, jobs)
 
 
 def complete_published(incomplete: str) -> list[str]:

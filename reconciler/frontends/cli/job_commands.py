@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.frontends.cli.commands import Commands
+from reconciler.frontends.cli.completion import complete_job
 from reconciler.frontends.cli.node_commands import command_line, parse_environment
 from reconciler.frontends.cli.options import Cluster, Node, Nodes, Output, OutputFormat, valid_text
 from reconciler.frontends.cli.output import prints
@@ -17,7 +18,9 @@ app = Commands()
 job = Commands(help="Run commands on nodes in the background.", no_args_is_help=True)
 app.add_typer(job, name="job")
 
-JobId = Annotated[str, typer.Argument(help="ID of a job, from `job status`.", callback=valid_text)]
+JobId = Annotated[
+    str, typer.Argument(help="ID of a job, from `job status`.", autocompletion=complete_job, callback=valid_text)
+]
 
 
 @job.command(

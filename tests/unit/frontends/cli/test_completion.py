@@ -7,12 +7,21 @@ from types import SimpleNamespace
 import pytest
 import typer
 
+from reconciler.errors import PartialFailure
+from reconciler.frontends.cli import completion
 from reconciler.frontends.cli.app import app
-from reconciler.frontends.cli.completion import complete_cluster, complete_node, complete_snapshot, complete_topology
+from reconciler.frontends.cli.completion import (
+    complete_cluster,
+    complete_job,
+    complete_node,
+    complete_snapshot,
+    complete_topology,
+)
 from reconciler.model.record import ClusterRecord
 from reconciler.records.record_changes import with_snapshot
 from reconciler.store.sqlite import SqliteStore
 from reconciler.usecases import template_listing
+from reconciler.usecases.jobs import Jobs
 
 
 def context(cluster: str | None) -> typer.Context:
@@ -73,6 +82,31 @@ async def test_snapshots_are_offered_by_their_own_and_by_the_topologys_names(
         await store.put(record, expected_generation=lab.generation, actor="test")
     assert await asyncio.to_thread(complete_snapshot, context("lab"), "") == ["baseline", "clean"]
     assert await asyncio.to_thread(complete_snapshot, context("nope"), "") == []
+
+
+def test_jobs_are_offered_as_far_as_nodes_answer(lab: ClusterRecord, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def listed(_self: Jobs, cluster: str) -> list[SimpleNamespace]:
+        found = [SimpleNamespace(job_id=of) for of in ("n0.1f2e3d", "n0.2a", "n1.3b")]
+        if cluster == "lab":
+            return found
+        error = PartialFailure("the jobs cannot be listed")
+        error.partial = found[:1]
+        raise error
+
+    monkeypatch.setattr(Jobs, "status", listed)
+    assert complete_job(context("lab"), "n0.") == ["n0.1f2e3d", "n0.2a"]
+    assert complete_job(context("other"), "") == ["n0.1f2e3d"]
+
+
+def test_a_shell_does_not_wait_for_a_node_that_does_not_answer(
+    lab: ClusterRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_self: Jobs, _cluster: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Jobs, "status", never)
+    monkeypatch.setattr(completion, "_JOBS_TIMEOUT_S", 0.01)
+    assert complete_job(context("lab"), "") == []
 
 
 def test_topologies_are_offered_by_name(state_dir: Path) -> None:
