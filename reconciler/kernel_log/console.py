@@ -4,7 +4,8 @@ The kernel begins each line with `[    1.234567] ` where `printk.time` is set, w
 knows callers (CONFIG_PRINTK_CALLER), with `[    T1] ` where it knows only those, and with `<6>` before all that where
 the console's format is `syslog` (printk.c, print_prefix; `console_msg_format` in kernel-parameters.txt). Some vendors'
 kernels put blanks before the closing brackets. Boot loaders, init and login programs write to the same line, even in
-the middle of it. Without the `<6>`, text that a program wrote into /dev/kmsg cannot be told from the kernel's own.
+the middle of it. Tools that keep logs may strip the blanks in stamps. Without the `<6>`, text that a program wrote into
+/dev/kmsg cannot be told from the kernel's own.
 """
 
 import re
@@ -25,6 +26,10 @@ _PRIORITY = rb"(?:<(?P<priority>[0-9]{1,5})>)?"
 _CALLER = rb"\[[ ]{0,8}(?P<caller>[TC][0-9]{1,10})[ ]{0,8}\]"
 _TIMED = rb"\[(?=[ 0-9]{5})[ ]{0,12}(?P<s>[0-9]{1,20})\.(?P<us>[0-9]{6})[ ]?\](?: ?" + _CALLER + rb")? ?"
 _STAMP = re.compile(_TIMED)
+_PADDED = re.compile(rb"\[[ ]{1,12}[0-9]{1,20}\.[0-9]{6}[ ]?\]")
+_STRIPPED = re.compile(rb"(?m)^((?:<[0-9]{1,5}>)?\[)(?=[0-9]{1,4}\.[0-9]{6}[ ]?\])")
+_ENOUGH_STRIPPED = 4
+"""Stamps without blanks are the kernel's if one in so many lines or more begins with one: programs print some too."""
 _PREFIX = re.compile(_PRIORITY + _TIMED)
 _CALLED = re.compile(_PRIORITY + _CALLER + rb" ?")
 _BARE = re.compile(rb"<(?P<priority>[0-9]{1,5})>")
@@ -61,6 +66,7 @@ class Style(Enum):
     """What the kernel begins its lines with on a console."""
 
     TIMED = "time stamps"
+    STRIPPED = "time stamps without the blanks that the kernel pads them with"
     CALLERS = "callers"
     BARE = "nothing: any line may be the kernel's"
 
@@ -68,6 +74,10 @@ class Style(Enum):
 def style_of(output: bytes) -> Style:
     """How the kernel marks its lines, judged by the beginning and the end of a log."""
     parts = (output[:_SAMPLE_BYTES], output[max(_SAMPLE_BYTES, len(output) - _SAMPLE_BYTES) :])
+    if any(_PADDED.search(part) for part in parts):
+        return Style.TIMED
+    if any(len(_STRIPPED.findall(part)) * _ENOUGH_STRIPPED > part.count(b"\n") for part in parts):
+        return Style.STRIPPED
     if any(_STAMP.search(part) for part in parts):
         return Style.TIMED
     return Style.CALLERS if any(_SOME_CALLER.search(part) for part in parts) else Style.BARE
@@ -140,6 +150,8 @@ def _parse_block(output: bytes, style: Style) -> list[LogLine]:
     match style:
         case Style.TIMED:
             return _timed(block)
+        case Style.STRIPPED:
+            return _timed(_STRIPPED.sub(rb"\1    ", block))
         case Style.CALLERS:
             return _called(_unprompted(_on_wire(block)))
         case Style.BARE:

@@ -35,6 +35,8 @@ UNITS = {
     "control characters": b"\x01",
     "open brackets": b"[",
     "brackets at line ends": b"\r[ ",
+    "stripped stamps": b"[1.000000] a\n",
+    "nearly stripped stamps": b"[1.00000",
     "nearly stamps": b"[" + b" " * 12 + b"9" * 20,
     "priorities": b"<12345>[ 1",
     "line ends": b"\n",

@@ -3,7 +3,14 @@
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from reconciler.kernel_log.console import ConsoleStream, dropped_messages, last_boot, parse_console
+from reconciler.kernel_log.console import (
+    ConsoleStream,
+    Style,
+    dropped_messages,
+    last_boot,
+    parse_console,
+    style_of,
+)
 from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import TEXT_LIMIT, LogLine
 from reconciler.kernel_log.report import ReportSource, log_report
@@ -103,6 +110,19 @@ def test_a_console_with_callers_and_no_times_has_the_kernels_lines_too() -> None
 def test_a_kernel_without_times_that_speaks_behind_a_login_prompt_is_heard() -> None:
     lines = parse_console(b"booting\nn0 login: Kernel panic - not syncing: x\n")
     assert [event.kind for event in log_report(lines, CONSOLE).events] == ["panic"]
+
+
+def test_stamps_without_their_blanks_are_understood_where_many_lines_have_them() -> None:
+    lines = parse_console(b"SeaBIOS\n[0.000000] Linux version 6.1.0\n<3>[12.345678] BUG: x\n[10000.000001][ T7] late\n")
+    assert [(line.text, line.timestamp_us, line.kernel) for line in lines] == [
+        ("SeaBIOS", None, False),
+        ("Linux version 6.1.0", 0, True),
+        ("BUG: x", 12_345_678, True),
+        ("late", 10_000_000_001, True),
+    ]
+    few = b"".join(b"job %d done\n" % number for number in range(20)) + b"[1.234567] BUG: of a program\n"
+    assert style_of(few) is Style.BARE
+    assert style_of(b"[    1.234567] a\n[1.234567] b\n[1.234567] c\n") is Style.TIMED
 
 
 def test_odd_stamps_are_understood() -> None:
