@@ -149,7 +149,7 @@ async def test_a_download_ends_when_its_time_is_up(server: WebServer, part: Path
     with pytest.raises(OperationTimeout, match=r"has not arrived within 0\.3 s") as caught:
         await fetched(server, part, replace(LIMITS, time_s=0.3))
     assert caught.value.hint is not None
-    assert arrived(part) == CONTENT[:1000]
+    assert CONTENT.startswith(arrived(part)), "a busy machine may not have received anything yet"
 
 
 @pytest.mark.parametrize("how", [{}, {"chunked": True}])
