@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import typer
 
+from reconciler.frontends.cli.snapshot_tables import size
 from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import printable
 from reconciler.model.named_image import ImageDetails, ImageOrigin, NamedImage, PulledImage, RemovedImages
@@ -15,7 +16,7 @@ def show_images(images: Sequence[NamedImage]) -> None:
     print_columns(
         ["NAME", "FORMAT", "SIZE", "DISK", "USES", "ORIGIN"],
         (
-            (of.name, of.format, _mib(of.size_bytes), _gib(of.disk_bytes), str(len(of.used_by)), _origin(of.origin))
+            (of.name, of.format, size(of.size_bytes), _gib(of.disk_bytes), str(len(of.used_by)), _origin(of.origin))
             for of in images
         ),
         {"unreadable": "red"},
@@ -31,7 +32,7 @@ def show_image_details(image: ImageDetails) -> None:
 
 def show_pulled(image: PulledImage) -> None:
     """An image that is there, and how to use it."""
-    typer.echo(printable(f"{image.path} {'is up to date' if image.reused else 'was pulled'}: {_mib(image.size_bytes)}"))
+    typer.echo(printable(f"{image.path} {'is up to date' if image.reused else 'was pulled'}: {size(image.size_bytes)}"))
     if image.origin is not None and not image.origin.verified:
         typer.echo("not verified: nothing says what it should contain")
     typer.echo(printable(f"in topologies: `base_image: {image.name}`"))
@@ -39,7 +40,7 @@ def show_pulled(image: PulledImage) -> None:
 
 def show_removed_images(removed: RemovedImages) -> None:
     """What was removed."""
-    typer.echo(printable(f"removed {', '.join(removed.names)}: {_mib(removed.freed_bytes)}"))
+    typer.echo(printable(f"removed {', '.join(removed.names)}: {size(removed.freed_bytes)}"))
 
 
 def show_built(built: "BuiltImage") -> None:
@@ -54,7 +55,7 @@ def show_built(built: "BuiltImage") -> None:
 def _details(image: ImageDetails) -> Iterator[str]:
     yield f"name    {image.name}"
     yield f"path    {image.path}"
-    yield f"format  {image.format}, a disk of {_gib(image.disk_bytes)} in {_mib(image.size_bytes)}"
+    yield f"format  {image.format}, a disk of {_gib(image.disk_bytes)} in {size(image.size_bytes)}"
     yield f"digest  {image.digest}"
     if image.origin is not None:
         yield f"origin  {image.origin.url}, as {image.origin.format}, {utc_time(image.origin.pulled_at)}"
@@ -69,10 +70,6 @@ def _details(image: ImageDetails) -> Iterator[str]:
 
 def _origin(origin: ImageOrigin | None) -> str:
     return "-" if origin is None else origin.url if origin.verified else f"{origin.url} (not verified)"
-
-
-def _mib(size_bytes: int) -> str:
-    return f"{size_bytes / 2**20:.0f} MiB"
 
 
 def _gib(size_bytes: int) -> str:

@@ -39,8 +39,8 @@ def test_an_image_is_pulled_shown_listed_and_found_again(invoke: Invoke, images:
     pull = ("image", "pull", f"{server.url}/disk.qcow2", "--name", "mine", "--sha256", hashlib.sha256(DISK).hexdigest())
     ended = invoke(*pull)
     assert ended.code == 0
-    assert ended.out == f"{images}/mine.qcow2 was pulled: 0 MiB\nin topologies: `base_image: mine`\n"
-    assert "mine: 100 % of 0 MiB" in ended.err
+    assert ended.out == f"{images}/mine.qcow2 was pulled: 24 KiB\nin topologies: `base_image: mine`\n"
+    assert "mine: 100 % of 24 KiB" in ended.err
     assert f"{images}/mine.qcow2 is up to date" in invoke(*pull).out
     (listed,) = invoke("image", "list", "-o", "json").data
     assert (listed["name"], listed["format"], listed["disk_bytes"]) == ("mine", "qcow2", GIB)
