@@ -19,15 +19,17 @@ class ClusterError(Exception):
     """Base of every error that reaches a user; never raised itself.
 
     `recoverable` says whether trying again, or reverting, can help. `terminal` says whether the controller must stop
-    trying by itself. `partial` is what is known despite the error, such as the status of a cluster when one node did
-    not boot. A message or hint names what to call next as a tool with its arguments, such as
-    `cluster_stop(mode="destroy")`, or an argument alone, such as `allow_restart`; the command line spells them as
-    commands and options. A command that has no tool, such as `vmcluster snapshot gc`, is named as it is.
+    trying by itself. `under_way` says that what is needed is being made, and that waiting is enough. `partial` is what
+    is known despite the error, such as the status of a cluster when one node did not boot. A message or hint names
+    what to call next as a tool with its arguments, such as `cluster_stop(mode="destroy")`, or an argument alone, such
+    as `allow_restart`; the command line spells them as commands and options. A command that has no tool, such as
+    `vmcluster snapshot gc`, is named as it is.
     """
 
     code: ErrorCode
     terminal: bool = True
     recoverable: bool = False
+    under_way: bool = False
 
     def __init__(self, message: str, *, node: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
@@ -286,6 +288,12 @@ class OperationFailed(ClusterError):
     code = ErrorCode.OPERATION_FAILED
     terminal = False
     recoverable = True
+
+
+class StillUnderWay(OperationFailed):
+    """What an action needs is being made beside the rounds; a later round will find it."""
+
+    under_way = True
 
 
 class SshTimeout(ClusterError):

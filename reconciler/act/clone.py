@@ -4,7 +4,7 @@ import structlog
 
 from reconciler.act.context import ActContext
 from reconciler.act.machine_files import require_defined_files
-from reconciler.errors import ClusterError, OperationFailed
+from reconciler.errors import ClusterError, OperationFailed, StillUnderWay
 from reconciler.model.document import TemplateSpec
 from reconciler.model.names import ROOT_DISK
 from reconciler.model.plan import Start
@@ -43,6 +43,6 @@ async def _template(action: Start, spec: TemplateSpec, context: ActContext) -> T
             since_s = context.templates.meanwhile.begin(spec, context.cluster)
         except ClusterError as error:
             raise OperationFailed(f"template {spec.key} cannot be built: {error}", node=action.node) from error
-        raise OperationFailed(f"building template {spec.key} to start it from, for {since_s:.0f} s", node=action.node)
+        raise StillUnderWay(f"building template {spec.key} to start it from, for {since_s:.0f} s", node=action.node)
     log.warning("boots_instead", cluster=context.cluster, node=action.node, template=spec.key)
     return None

@@ -148,7 +148,9 @@ def same_word(one: RecordStatus | None, other: RecordStatus) -> bool:
 
 def obstacle_of(error: ClusterError) -> Obstacle:
     """An error as an obstacle of a cluster."""
-    return Obstacle(code=error.code, message=str(error), node=error.node, terminal=error.terminal)
+    return Obstacle(
+        code=error.code, message=str(error), node=error.node, terminal=error.terminal, under_way=error.under_way
+    )
 
 
 def _defined(record: ClusterRecord, observed: ClusterDocument) -> Condition:

@@ -135,7 +135,7 @@ class Retries:
         delay_s = growing_delay_s(count, LONGEST_DELAY_S, self._chance, _FIRST_DELAY_S)
         again = datetime.now(UTC) + timedelta(seconds=delay_s)
         said = f"{obstacle.message} (failed {count} times in a row; next try at {again:%H:%M:%S} UTC)"
-        explained = obstacle if count == 1 else obstacle.model_copy(update={"message": said})
+        explained = obstacle if count == 1 or obstacle.under_way else obstacle.model_copy(update={"message": said})
         troubles[_holder(action)] = _Trouble(count, self._clock() + delay_s, explained)
 
 

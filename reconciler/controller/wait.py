@@ -16,6 +16,12 @@ from reconciler.model.status import Obstacle, RecordStatus, obstacles_in_words
 LONGEST_DELAY_S = 5.0
 SAME_FAILURES = 5
 """A failure repeated this often without a change is answered; the controller's next round may still fix it."""
+UNDER_WAY_S = 900.0
+"""How much longer than asked for it waits for what is under way, such as the template of a node on another host."""
+
+_NEWS_S = 90.0
+"""What is under way is told of at least this often."""
+
 ELSEWHERE = "another process is working on it"
 
 
@@ -27,6 +33,7 @@ class Wait:
         self._nodes = nodes
         self._timeout_s = timeout_s
         self._deadline = (time.monotonic() if since_s is None else since_s) + timeout_s
+        self._latest = self._deadline + UNDER_WAY_S
         self._failures = 0
         self._last_failure: tuple[Obstacle, ...] = ()
         self._pace = RequeueDelay(LONGEST_DELAY_S)
@@ -69,6 +76,7 @@ class Wait:
         self, obstacles: Sequence[Obstacle], plan: Plan | None = None, at_work: Callable[[], str] = str
     ) -> None:
         """End the wait when the caller's time is up."""
+        self._wait_for_what_is_under_way(obstacles)
         if self.left_s() > 0:
             return
         if obstacles:
@@ -97,6 +105,10 @@ class Wait:
         if self._nodes is None or unsettled is None:
             return False
         return not (obstacles or unsettled & {*self._nodes, OF_NO_NODE})
+
+    def _wait_for_what_is_under_way(self, obstacles: Sequence[Obstacle]) -> None:
+        if any(of.under_way for of in obstacles):
+            self._deadline = max(self._deadline, min(time.monotonic() + _NEWS_S, self._latest))
 
     def _count(self, obstacles: tuple[Obstacle, ...]) -> None:
         self._failures = self._failures + 1 if obstacles and obstacles == self._last_failure else min(len(obstacles), 1)

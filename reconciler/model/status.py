@@ -55,6 +55,7 @@ class Obstacle(Frozen):
     message: StoredMessage = Field(description="What the obstacle is, and the remedy.")
     node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
     terminal: bool = Field(default=False, description="Nothing continues until somebody removes it.")
+    under_way: bool = Field(default=False, description="What is needed is being made: waiting is enough.")
     recoverable: bool = Field(
         description="Whether trying again, or reverting, can help.",
         default_factory=lambda known: is_recoverable(known["code"]),

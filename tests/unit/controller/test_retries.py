@@ -6,7 +6,7 @@ from random import Random
 
 from reconciler.act.outcome import Outcome
 from reconciler.controller.retries import FREE_REPAIRS, LONGEST_DELAY_S, SETTLED_S, Retries
-from reconciler.errors import OperationFailed
+from reconciler.errors import OperationFailed, StillUnderWay
 from reconciler.model.links import Inbound
 from reconciler.model.plan import Action, FlattenLayer, Plan, SetLinks, ShutDown, Start, StartNetwork
 
@@ -55,6 +55,14 @@ def test_each_failure_doubles_the_wait_up_to_a_longest_one() -> None:
     assert all(later > earlier for earlier, later in pairwise(waits[:7]))
     assert LONGEST_DELAY_S * 0.8 <= waits[-1] <= LONGEST_DELAY_S * 1.2
     assert "failed 12 times in a row" in retries._troubles["alpha"].obstacle.message
+
+
+def test_what_is_under_way_has_not_failed_however_often_it_is_looked_for() -> None:
+    retries = Retries(Random(1), Clock())
+    for _ in range(3):
+        retries.note([Outcome(start("alpha"), 0.1, StillUnderWay("building template 1", node="alpha"))])
+    (obstacle,) = retries.obstacles(PLAN)
+    assert (obstacle.message, obstacle.under_way) == ("node alpha: building template 1", True)
 
 
 def test_a_repair_that_does_not_last_is_free_a_few_times_and_then_waited_with() -> None:
