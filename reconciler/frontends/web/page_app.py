@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -149,13 +150,15 @@ class _Shown:
             return PlainTextResponse(f"{MOST_VIEWERS} viewers are enough\n", 503)
         asked = request.query_params
         watched = self._page.sources.watched(asked.get("cluster", ""), asked.get("node", ""))
-        return _Feed(watched, self._told)
+        return _Feed(watched, partial(self._told, bearer(request.headers)))
 
-    async def _told(self, viewer: Mailbox) -> AsyncIterator[bytes]:
+    async def _told(self, secret: str, viewer: Mailbox) -> AsyncIterator[bytes]:
         hello = {"version": __version__, "actions": self._page.allow_actions, "now": time.time()}
         yield _event("hello", encoded(hello))
         while not viewer.closed:
             news = await viewer.take(timeout_s=_SILENCE_S)
+            if not self._page.access.lets_in(secret):
+                return
             yield b"".join(_event(kind, data) for kind, data in news) or b":\n\n"
 
     async def plan(self, request: Request) -> Response:

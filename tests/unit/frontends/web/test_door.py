@@ -16,6 +16,7 @@ from mcp.client.streamable_http import streamable_http_client
 from reconciler.errors import ConfigurationInvalid
 from reconciler.frontends.mcp import http_connection
 from reconciler.frontends.mcp.server_options import HttpPlace
+from reconciler.frontends.web import page_app
 from reconciler.frontends.web.door import OpenDoor, opened_door
 from reconciler.frontends.web.way_in import entry_to_running
 from reconciler.model.document import PowerState
@@ -117,6 +118,25 @@ async def test_a_session_opens_the_page_and_not_what_is_for_programs(door: OpenD
             assert (await client.post(path, headers=own)).status_code == 401
         assert (await client.delete("/api/session", headers=own)).status_code == 204
         assert (await client.get(f"/api/clusters/{CLUSTER}/plan", headers=own)).status_code == 401
+
+
+async def test_with_a_session_end_the_feeds_that_it_opened(
+    lab: ShownLab, door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_app, "_SILENCE_S", 0.05)
+    sessions = [door.access.session_for(door.access.new_code()) or "" for _ in range(2)]
+    async with client_of(door, sessions[0]) as leaving, client_of(door, sessions[1]) as staying:
+        feed, other = heard(leaving), heard(staying)
+        assert (await anext(feed))[0] == (await anext(other))[0] == "hello"
+        assert (await leaving.delete("/api/session")).status_code == 204
+        async with asyncio.timeout(PATIENCE_S):
+            async for _ in feed:
+                """What was on its way may still be told."""
+        lab.turn("beta", PowerState.OFF)
+        async for kind, said in other:
+            if kind == "cluster" and said["nodes"][1]["state"] == "shut off":
+                break
+        await other.aclose()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[" * 60_000, b'{"secret": 1}', b"x" * 100_000, b"\xff"])
