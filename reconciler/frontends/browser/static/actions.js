@@ -1,10 +1,12 @@
 // What the page does to a cluster, each with a question first where something is lost.
 
-import { announce, byId, el } from "./dom.js";
-import { act, ask } from "./session.js";
+import { announce, byId, el, write } from "./dom.js";
+import { NotLetIn, act, ask } from "./session.js";
 
 // A question is about the cluster that was shown when it was asked, whatever is shown when it is answered.
 export class Actions {
+  #asking = false;
+
   // `cluster()` is the name of the cluster that is shown, `view()` what is known of it, `graph` where lines are drawn.
   constructor(cluster, view, graph) {
     this.cluster = cluster;
@@ -32,8 +34,8 @@ export class Actions {
 
   async crash(node) {
     const cluster = this.cluster();
-    if (await confirmed(`Crash ${node}?`, [el("p", {}, "Its power is cut: what it has not written to its disk is lost. Then it boots again.")], "Crash"))
-      await this.#do(cluster, "crash", { node }, `Crashing ${node}`);
+    const body = [el("p", {}, "Its power is cut: what it has not written to its disk is lost. Then it boots again.")];
+    if (await this.#one(() => confirmed(`Crash ${node} of ${cluster}?`, body, "Crash"))) await this.#do(cluster, "crash", { node }, `Crashing ${node}`);
   }
 
   async snapshot() {
@@ -43,21 +45,34 @@ export class Actions {
       title: "Letters, digits, dots, hyphens and underscores; the first is a letter or digit", onfocus: () => name.select(),
     });
     const memory = el("input", { type: "checkbox", name: "memory" });
-    if (await confirmed("Take a snapshot", [el("label", {}, "Name ", name), el("label", {}, memory, " with memory")], "Take"))
+    const body = [el("label", {}, "Name ", name), el("label", {}, memory, " with memory")];
+    if (await this.#one(() => confirmed(`Take a snapshot of ${cluster}`, body, "Take")))
       await this.#do(cluster, "snapshot", { name: name.value, memory: memory.checked }, `Taking snapshot ${name.value}`);
   }
 
-  async revert(name) {
+  // `button` is the one that was pressed.
+  async revert(name, button) {
     const cluster = this.cluster();
-    let losses;
+    const agreed = await this.#one(async () => {
+      const losses = await this.#losses(cluster, name, button);
+      const body = [el("p", {}, "All nodes go back to it. This is lost:"), el("ul", {}, losses?.map((text) => el("li", {}, text)) ?? [])];
+      return losses && confirmed(`Revert ${cluster} to ${name}?`, body, "Revert");
+    });
+    if (agreed) await this.#do(cluster, "revert", { name }, `Reverting to ${name}`);
+  }
+
+  // In words; null if they are not known.
+  async #losses(cluster, name, button) {
+    button.disabled = true;
     try {
-      losses = lossesInWords(await ask(`/api/clusters/${encodeURIComponent(cluster)}/snapshots/${encodeURIComponent(name)}/losses`));
+      return lossesInWords(await ask(`/api/clusters/${encodeURIComponent(cluster)}/snapshots/${encodeURIComponent(name)}/losses`));
     } catch (error) {
       await refused(error);
-      return;
+      return null;
+    } finally {
+      button.disabled = false;
+      if (document.activeElement === document.body) button.focus();
     }
-    const body = [el("p", {}, "All nodes go back to it. This is lost:"), el("ul", {}, losses.map((text) => el("li", {}, text)))];
-    if (await confirmed(`Revert to ${name}?`, body, "Revert")) await this.#do(cluster, "revert", { name }, `Reverting to ${name}`);
   }
 
   draw() {
@@ -81,21 +96,33 @@ export class Actions {
     const table = el("table", {}, el("thead", {}, el("tr", {}, ["Node", "One side", "Other side", "Untouched"].map((text) => el("th", { scope: "col" }, text)))), el("tbody", {}, sides));
     const seconds = el("input", { type: "number", name: "seconds", min: 1, step: "any", value: 60 });
     const body = [el("div", { class: "scroll" }, table), el("label", {}, "Heals by itself after ", seconds, " seconds; empty: never")];
-    if (!(await confirmed("Cut the links between two sides", body, "Cut"))) return;
+    if (!(await this.#one(() => confirmed(`Cut the links between two sides of ${cluster}`, body, "Cut")))) return;
     const chosen = (side) => sides.filter((row) => row.querySelector("input:checked")?.value === side).map((row) => row.dataset.node);
     const groups = [chosen("left"), chosen("right")];
     await this.#do(cluster, "partition", { groups, duration_s: seconds.value ? Number(seconds.value) : null }, `Cutting ${groups[0].join(", ")} from ${groups[1].join(", ")}`);
   }
 
+  // The answer to a question, of which there is one at a time, from the click on; nothing if there is another one.
+  async #one(question) {
+    if (this.#asking) return null;
+    this.#asking = true;
+    try {
+      return await question();
+    } finally {
+      this.#asking = false;
+    }
+  }
+
   async #do(cluster, action, details, told) {
-    const hint = byId("hint");
-    hint.textContent = `${told} …`;
+    const tell = (text) => write(byId("hint"), cluster === this.cluster() || !text ? text : `${cluster}: ${text}`);
+    tell(`${told} …`);
     announce(told);
     try {
-      hint.textContent = await act(cluster, action, details);
-      announce(hint.textContent);
+      const done = await act(cluster, action, details);
+      tell(done);
+      announce(done);
     } catch (error) {
-      hint.textContent = "";
+      tell("");
       await refused(error);
     }
   }
@@ -115,16 +142,24 @@ function lossesInWords({ nodes }) {
   });
 }
 
-const refused = (error) => confirmed("That did not work", [el("p", {}, error.message)], null);
+export function closeDialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) dialog.close("");
+}
 
-// Asks in a dialog; `yes` is the word to agree with, null if there is nothing to agree to.
+// A browser that is not let in is told so by the page itself.
+const refused = async (error) => error instanceof NotLetIn || confirmed("That did not work", [el("p", {}, error.message)], null);
+
+// Asks in a dialog of its own, so that an answer is to this question; `yes` is the word to agree with, null if there is nothing to agree to.
 function confirmed(title, body, yes) {
-  const dialog = byId("dialog");
-  const form = el("form", { method: "dialog" }, el("h2", { id: "dialog-title" }, title), ...body,
+  const dialog = el("dialog", { "aria-label": title }, el("form", { method: "dialog" }, el("h2", {}, title), ...body,
     el("div", { class: "buttons" }, el("button", { type: "button", onclick: () => dialog.close("") }, yes ? "Cancel" : "Close"),
-      yes && el("button", { type: "submit", value: "yes", class: "main" }, yes)));
-  dialog.replaceChildren(form);
-  dialog.returnValue = "";
+      yes && el("button", { type: "submit", value: "yes", class: "main" }, yes))));
+  document.body.append(dialog);
   dialog.showModal();
-  return new Promise((answer) => dialog.addEventListener("close", () => answer(dialog.returnValue === "yes"), { once: true }));
+  return new Promise((answer) =>
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      answer(dialog.returnValue === "yes");
+    }),
+  );
 }

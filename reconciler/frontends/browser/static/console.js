@@ -35,12 +35,14 @@ export class Console {
   }
 
   async #whole() {
-    try {
-      const { lines } = await wholeConsole(...this.place);
-      this.text.replaceChildren(el("div", {}, lines.join("\n")));
-      this.text.scrollTop = 0;
-    } catch (error) {
-      this.title.textContent = error.message;
-    }
+    const place = String(this.place);
+    const shown = (show) => (answer) => String(this.place) === place && show(answer);
+    await wholeConsole(...this.place).then(
+      shown(({ lines }) => {
+        this.text.replaceChildren(el("div", {}, lines.join("\n")));
+        this.text.scrollTop = 0;
+      }),
+      shown((error) => (this.title.textContent = error.message)),
+    );
   }
 }

@@ -3,11 +3,12 @@
 import { NotLetIn, call } from "./session.js";
 
 const LONGEST_WAIT_MS = 10_000;
+const LONGEST_SILENCE_MS = 40_000; // the server says something every 15 seconds
 
 export class Feed {
   #aborter = null;
 
-  // `hear(kind, data)` is called for each event, `say(state)` with "live", "lost" or "refused".
+  // `hear(kind, data)` is called for each event, `say(state)` with "live" or "lost".
   constructor(hear, say) {
     this.hear = hear;
     this.say = say;
@@ -28,15 +29,15 @@ export class Feed {
   async #keep(path, signal, begun) {
     for (let wait = 250; !signal.aborted; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       try {
-        const answer = begun ?? (await call(path, { signal }));
+        const answer = begun ?? (await answered(path, signal));
         begun = null;
         if (answer.ok) {
           wait = 250;
           this.say("live");
-          await this.#read(answer.body.getReader());
+          await this.#read(answer.body.getReader(), signal);
         }
       } catch (error) {
-        if (error instanceof NotLetIn) return this.say("refused");
+        if (error instanceof NotLetIn) return;
       }
       if (signal.aborted) return;
       this.say("lost");
@@ -44,18 +45,30 @@ export class Feed {
     }
   }
 
-  async #read(reader) {
+  async #read(reader, signal) {
     const decoder = new TextDecoder();
     let rest = "";
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await inTime(reader.read(), () => reader.cancel());
       if (done) return;
       const events = (rest + decoder.decode(value, { stream: true })).split("\n\n");
       rest = events.pop();
       for (const event of events) {
+        if (signal.aborted) return; // what is heard may open another feed
         const found = /^event: (.*)\ndata: (.*)$/.exec(event);
         if (found) this.hear(found[1], JSON.parse(found[2]));
       }
     }
   }
+}
+
+function answered(path, signal) {
+  const attempt = new AbortController();
+  return inTime(call(path, { signal: AbortSignal.any([signal, attempt.signal]) }), () => attempt.abort());
+}
+
+// A connection may be dead without anybody saying so: what does not come in time is given up.
+function inTime(coming, giveUp) {
+  const timer = setTimeout(giveUp, LONGEST_SILENCE_MS);
+  return coming.finally(() => clearTimeout(timer));
 }

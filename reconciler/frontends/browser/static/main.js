@@ -1,14 +1,14 @@
 // The page: what is chosen is in the address, what is known comes over one feed.
 
-import { Actions } from "./actions.js";
+import { Actions, closeDialogs } from "./actions.js";
 import { Console } from "./console.js";
 import { announce, byId, el, write } from "./dom.js";
 import { Events } from "./events.js";
 import { Feed } from "./feed.js";
 import { Graph } from "./graph.js";
 import { clearPanels, showConditions, showFaults, showNode, showReady, showSnapshots, showTrouble, tickFaults } from "./panels.js";
-import { showKernel, showPlan, showScreen } from "./questions.js";
-import { enter, leave } from "./session.js";
+import { forgetAnswers, showKernel, showPlan, showScreen } from "./questions.js";
+import { enter, leave, whenRefused } from "./session.js";
 import { TABS, asked, begun, consoleNode, feedPath, remember, shown } from "./start.js";
 import { drawTimeline } from "./timeline.js";
 
@@ -68,7 +68,10 @@ function connected(state) {
   byId("door").hidden = state !== "refused";
   for (const part of document.querySelectorAll("header, main")) part.inert = state === "refused";
   byId("leave").hidden = state === "refused";
-  if (state === "refused") byId("secret").focus();
+  if (state !== "refused") return;
+  feed.close();
+  closeDialogs();
+  byId("secret").focus();
 }
 
 function showClusters(clusters) {
@@ -111,10 +114,15 @@ function showEvents(items) {
 }
 
 function gone(message) {
+  forget();
+  troubled("view", message);
+}
+
+// What is shown of a cluster, and what can be done to it, goes with it.
+function forget() {
   view = null;
   allowActions();
   graph.clear();
-  troubled("view", message);
   clearPanels();
 }
 
@@ -122,14 +130,17 @@ function choose(next) {
   const before = { ...shown };
   if (next.cluster !== undefined && next.cluster !== shown.cluster) {
     Object.assign(shown, { cluster: next.cluster, node: "" });
-    view = null;
-    allowActions();
+    forget();
     events.clear();
+    troubled("view", "");
+    write(byId("hint"), "");
   }
   Object.assign(shown, next);
   if (!shown.node && OF_NODE.has(shown.tab)) shown.tab = "events";
   remember();
   if (before.cluster !== shown.cluster || (shown.tab === "console" && before.node + before.tab !== shown.node + shown.tab)) listen();
+  if (before.cluster !== shown.cluster) forgetAnswers(byId("panel-plan"));
+  if (before.cluster !== shown.cluster || before.node !== shown.node) forgetAnswers(byId("panel-kernel"), byId("panel-screen"));
   graph.select(shown.node);
   if (view) showNode(view, shown.node, allowed);
   showTabs(before);
@@ -196,6 +207,8 @@ document.addEventListener("keydown", (event) => {
     write(byId("hint"), "");
   }
 });
+
+whenRefused(() => connected("refused"));
 
 // A page that nobody sees takes no connection.
 document.addEventListener("visibilitychange", () => (document.hidden ? feed.close() : listen()));

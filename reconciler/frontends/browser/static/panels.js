@@ -51,7 +51,7 @@ export function showSnapshots(view, actions) {
       {},
       el("div", {}, el("strong", {}, of.name), of.memory ? el("span", { class: "quiet" }, " with memory") : null),
       of.taken || el("span", { class: "quiet" }, "not taken yet"),
-      actions && of.taken && el("button", { type: "button", onclick: () => actions.revert(of.name), "aria-label": `Revert to ${of.name}` }, "Revert…"),
+      actions && of.taken && el("button", { type: "button", onclick: ({ currentTarget }) => actions.revert(of.name, currentTarget), "aria-label": `Revert to ${of.name}` }, "Revert…"),
     ),
   );
 }
@@ -70,7 +70,7 @@ export function showNode(view, name, actions) {
     ["Host", node.host],
   ].filter(([, value]) => value);
   const body = byId("node-body");
-  const state = JSON.stringify([facts, Boolean(actions)]);
+  const state = JSON.stringify([name, facts, Boolean(actions)]);
   if (body.dataset.state === state) return;
   body.dataset.state = state;
   const buttons = actions && [
@@ -103,6 +103,7 @@ export function clearPanels() {
     delete byId(id).dataset.state;
   }
   byId("node").hidden = true;
+  write(byId("left-out"), "");
   write(byId("ready"), "");
   byId("ready").className = "badge";
 }

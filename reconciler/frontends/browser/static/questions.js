@@ -37,6 +37,14 @@ export async function showScreen(panel, cluster, node) {
 
 export const wholeConsole = (cluster, node) => ask(path(cluster, node, "console"));
 
+// Shows nothing that was answered about something else, nor what is still being answered.
+export function forgetAnswers(...panels) {
+  for (const panel of panels) {
+    panel.question = null;
+    panel.replaceChildren();
+  }
+}
+
 // Asks, and shows the answer or why there is none; only the last question of a panel is answered in it.
 async function asked(panel, question, shown) {
   const mine = (panel.question = Symbol());

@@ -3,9 +3,19 @@
 
 const KEY = "vmcluster-session";
 
-export class NotLetIn extends Error {}
+export class NotLetIn extends Error {
+  constructor() {
+    super("This browser is not let in.");
+  }
+}
 
 const key = () => localStorage.getItem(KEY);
+let refused = () => {};
+
+// `told()` is called whenever it turns out that this browser is not let in, whatever was asked.
+export function whenRefused(told) {
+  refused = told;
+}
 
 export async function enter(secret) {
   const answer = await fetch("/api/session", {
@@ -24,11 +34,13 @@ export async function leave() {
 }
 
 export async function call(path, options = {}) {
-  if (!key()) throw new NotLetIn();
-  const headers = { Authorization: `Bearer ${key()}`, ...options.headers };
-  const answer = await fetch(path, { ...options, headers, cache: "no-store" });
-  if (answer.status === 401) throw new NotLetIn();
-  return answer;
+  const sent = key();
+  const headers = { Authorization: `Bearer ${sent}`, ...options.headers };
+  const answer = sent && (await fetch(path, { ...options, headers, cache: "no-store" }));
+  if (answer && answer.status !== 401) return answer;
+  if (sent !== key()) return call(path, options); // it was let in meanwhile, or signed out in another tab
+  refused();
+  throw new NotLetIn();
 }
 
 // The result of a question; throws an error whose message is for people.

@@ -24,7 +24,7 @@ from reconciler.host.libvirt.libvirt_driver import FoundDomain
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Power, PowerState
 from reconciler.model.plan import CutPower, Plan
-from reconciler.model.record import EVERYTHING, ClusterRecord, NodeIntent, WantedPower
+from reconciler.model.record import EVERYTHING, ClusterRecord, NodeIntent, SnapshotIntent, WantedPower
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.observe.clean_kernels import KernelState
 from reconciler.records.stored_records import select_nodes
@@ -39,8 +39,10 @@ CLUSTER = "lab"
 THREE = ("alpha", "beta", "gamma")
 
 
-def shown_record(overlay_dir: Path, nodes: tuple[str, ...]) -> ClusterRecord:
-    """A record with these nodes, all of which should run."""
+def shown_record(
+    overlay_dir: Path, nodes: tuple[str, ...], cluster: str = CLUSTER, snapshots: tuple[str, ...] = ()
+) -> ClusterRecord:
+    """A record with these nodes, all of which should run, and these snapshots."""
     specs = {
         node: node_spec(number).model_copy(
             update={
@@ -53,10 +55,12 @@ def shown_record(overlay_dir: Path, nodes: tuple[str, ...]) -> ClusterRecord:
         for number, node in enumerate(nodes)
     }
     return ClusterRecord(
-        cluster_name=CLUSTER,
+        cluster_name=cluster,
         spec=cluster_spec(specs).model_copy(update={"overlay_dir": overlay_dir}),
         nodes={node: NodeIntent(power=WantedPower.RUNNING) for node in nodes},
         consent=(EVERYTHING,),
+        snapshots={name: SnapshotIntent(request=number) for number, name in enumerate(snapshots, 1)},
+        snapshot_requests=len(snapshots),
     )
 
 
@@ -72,14 +76,14 @@ class ShownLab:
         self.overlay_dir = runtime.settings.state_dir / "overlays"
         self._made(monkeypatch)
 
-    async def define(self, *nodes: str) -> ClusterRecord:
+    async def define(self, *nodes: str, cluster: str = CLUSTER, snapshots: tuple[str, ...] = ()) -> ClusterRecord:
         """A cluster that is as desired."""
-        record = await self.runtime.store.put(
-            shown_record(self.overlay_dir, nodes or THREE), expected_generation=0, actor="test"
-        )
+        desired = shown_record(self.overlay_dir, nodes or THREE, cluster, snapshots)
+        record = await self.runtime.store.put(desired, expected_generation=0, actor="test")
         self.there = as_wanted(record)
         status = status_after(record, self.there, Plan(), (), None, datetime.now(UTC))
-        await self.runtime.store.put_status(status.model_copy(update={"settled_generation": record.generation}))
+        done = {"settled_generation": record.generation, "snapshots_made": frozenset(range(1, len(snapshots) + 1))}
+        await self.runtime.store.put_status(status.model_copy(update=done))
         return record
 
     def turn(self, node: str, state: PowerState) -> None:
