@@ -10,8 +10,10 @@ import pytest
 from playwright.async_api import Page, Route, expect
 
 from reconciler.frontends.web import page_app
+from reconciler.model.document import PowerState
 from tests.browsing import draw_line
 from tests.unit.frontends.web.shown_lab import CLUSTER, ShownLab
+from tests.unit.frontends.web.wire import laid_wire
 from tests.waiting import PATIENCE_S
 
 pytestmark = [pytest.mark.long, pytest.mark.processes]
@@ -130,6 +132,22 @@ async def test_earlier_lines_of_one_node_are_not_shown_as_those_of_the_next(lab:
         await (await answer.value).finished()
         lab.print_on_console("beta", "more\n")
         await expect(log).to_have_text(re.compile("^of beta\\s*more$"))
+
+
+async def test_a_connection_that_died_in_silence_is_said_to_be_lost_and_replaced(lab: ShownLab, page: Page) -> None:
+    await lab.define()
+    await page.clock.install()
+    async with lab.door() as door, laid_wire(door.url) as wire:
+        await page.goto(door.entry().replace(door.url, wire.url))
+        await expect(page.locator("#connection")).to_have_text("live")
+        await expect(page.get_by_role("button", name="beta, running")).to_be_visible()
+        wire.die()
+        lab.turn("beta", PowerState.OFF)
+        await page.clock.fast_forward(40_000)
+        await expect(page.locator("#connection")).to_have_text("connection lost, trying again")
+        await wire.replace()
+        await expect(page.locator("#connection")).to_have_text("live")
+        await expect(page.get_by_role("button", name="beta, shut off")).to_be_visible()
 
 
 async def test_signing_out_in_one_tab_is_signing_out_in_all(
