@@ -39,9 +39,17 @@ def _obstacles(node: NodeSpec, intent: NodeIntent) -> Iterator[str]:
         yield f"{node.base_image.path} is not an image whose machines wait for an identity"
     if node.firmware is Firmware.UEFI:
         yield "its firmware keeps variables of its own"
+    if node.boot is not None and not _speaks_on_serial_line(node.boot.cmdline):
+        yield "its `cmdline` has no `console=ttyS0`, on which a machine says that it waits for an identity"
     if node.video:
         yield "it has a video card, and templates have none"
     if node.extra_disks:
         yield "it has extra disks"
     if intent.based_on is not None:
         yield f"its disk stands on snapshot {intent.based_on}"
+
+
+def _speaks_on_serial_line(cmdline: str) -> bool:
+    """Whether what is written to /dev/console is read there: the console that is named last."""
+    consoles = [of for of in cmdline.split() if of.startswith("console=")]
+    return bool(consoles) and consoles[-1].startswith("console=ttyS0")

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from reconciler import process
-from reconciler.errors import OperationFailed
+from reconciler.errors import ClusterError, OperationFailed
 from reconciler.files.locks import locked, remove_lock
 from reconciler.files.marked_files import replace_file
 from reconciler.files.ownership import require_owned
@@ -20,7 +20,7 @@ from reconciler.host.disks.layers import LAYER_MODE
 from reconciler.host.libvirt.template_machines import TemplateMachines
 from reconciler.host.libvirt.template_xml import render_template
 from reconciler.model.document import TemplateSpec
-from reconciler.templates.builds_meanwhile import AskForRound, BuildsMeanwhile
+from reconciler.templates.builds_meanwhile import FAILED_S, AskForRound, BuildsMeanwhile
 from reconciler.templates.template_cache import Template, TemplateCache
 
 log = structlog.get_logger(__name__)
@@ -31,6 +31,9 @@ CANNOT_WAIT = b"vmcluster: this machine cannot wait: "
 
 BUILD_TIMEOUT_S = 900.0
 """A boot takes minutes on a busy host that emulates its guests."""
+
+_PANIC = "Kernel panic"
+_MOST_WORDS = 200
 
 _POLL_S = 0.1
 _DISK_FILE_MODE = 0o600
@@ -60,6 +63,23 @@ class Templates:
                     return there or await self._build(spec, emulator)
                 finally:
                     await asyncio.to_thread(remove_lock, self.cache.lock_path(spec.key))
+
+    async def try_to_ensure(self, spec: TemplateSpec, timeout_s: float) -> Template:
+        """As `ensure`, for nodes that can boot instead: they wait no longer than that, and after a failure not again.
+
+        Raises an `OperationFailed` for some time after one, unless there is a template by then.
+        """
+        if (there := await self.find(spec)) is not None:
+            return there
+        if failure := await asyncio.to_thread(self.cache.failure, spec.key, within_s=FAILED_S):
+            raise OperationFailed(f"it could not be built lately: {failure}")
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.ensure(spec)
+        except (ClusterError, TimeoutError) as error:
+            told = str(error) or f"it takes longer than {timeout_s:g} s"
+            await asyncio.to_thread(self.cache.note_failure, spec.key, told)
+            raise OperationFailed(told) from error
 
     async def find(self, spec: TemplateSpec) -> Template | None:
         """The template of that state, if it has been built."""
@@ -107,11 +127,18 @@ class Templates:
         while READY not in (said := await asyncio.to_thread(console.read_bytes)):
             if CANNOT_WAIT in said:
                 raise OperationFailed(f"no template can be made: {_reason(said)}")
-            if not await self._machines.is_up(key):
-                raise OperationFailed("the machine that was to become a template has ended")
+            if not await self._machines.runs(key):
+                raise OperationFailed(f"the machine that was to become a template has ended{_last_words(said)}")
             if time.monotonic() > deadline:
                 raise OperationFailed(f"no template can be made: no word from the guest within {BUILD_TIMEOUT_S:g} s")
             await asyncio.sleep(_POLL_S)
+
+
+def _last_words(console: bytes) -> str:
+    """What a guest that has ended said last: of a panic, its cause."""
+    lines = [line.strip() for line in console.decode(errors="replace").splitlines() if line.strip()]
+    causes = [line for line in lines if _PANIC in line]
+    return f"; its console says: {(causes or lines)[-1][:_MOST_WORDS]}" if lines else ""
 
 
 def _reason(console: bytes) -> str:

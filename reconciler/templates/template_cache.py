@@ -11,6 +11,7 @@ import errno
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from reconciler.model.document import TemplateSpec
 from reconciler.model.template import TemplateInfo
 
 _MANIFEST, _ROOT, _MEMORY, _USED = "template.json", "root.qcow2", "memory", "used"
-_PREPARED, _LOCK = ".prepared-", ".lock-"
+_PREPARED, _LOCK, _FAILURE = ".prepared-", ".lock-", ".failed-"
 _DIRECTORY_MODE = 0o711
 _FROZEN_MODE = 0o400
 _KEY = re.compile(r"[0-9a-f]{16}")
@@ -40,6 +41,7 @@ _NO_MANIFEST = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL, errno.EFBIG}
 )
 """Errors of opening something that is no manifest."""
+_LONG_AGO_S = 86400.0
 MOST_BYTES = 8 << 30
 """What templates may take on disk together; the ones not used for longest go first."""
 
@@ -122,6 +124,7 @@ class TemplateCache:
             write_whole(prepared.directory / _MANIFEST, manifest.model_dump_json(indent=2).encode())
             (prepared.directory / _USED).touch()
             self.remove(spec.key)
+            self._failure_path(spec.key).unlink(missing_ok=True)
             prepared.directory.rename(self.directory / spec.key)
             fsync_path(self.directory)
         self._make_room(keeping=spec.key)
@@ -130,6 +133,21 @@ class TemplateCache:
     def discard(self, prepared: Template) -> None:
         """Remove what was prepared in vain."""
         shutil.rmtree(prepared.directory, ignore_errors=True)
+
+    def note_failure(self, key: str, why: str) -> None:
+        """Tell later processes that a template could not be built; not if there is no directory of templates yet."""
+        with suppress(OSError):
+            if self.directory.is_dir():
+                write_whole(self._failure_path(key), why.encode())
+
+    def failure(self, key: str, *, within_s: float) -> str:
+        """Why a template could not be built, if that is not longer ago; else nothing."""
+        try:
+            path = self._failure_path(key)
+            age_s = datetime.now(UTC).timestamp() - path.stat().st_mtime
+            return path.read_text(errors="replace") if age_s < within_s else ""
+        except OSError:
+            return ""
 
     def lock_path(self, key: str) -> Path:
         """Held by the process that builds the template."""
@@ -154,6 +172,9 @@ class TemplateCache:
         if key not in (known := list(self._keys())):
             hint = meant(key, known, "`vmcluster template list` shows all")
             raise OperationFailed(f"there is no template {key}", hint=hint)
+
+    def _failure_path(self, key: str) -> Path:
+        return self.directory / f"{_FAILURE}{key}"
 
     def _keys(self) -> Iterator[str]:
         return (name for name in directory_names(self.directory) if _KEY.fullmatch(name))
@@ -185,6 +206,8 @@ class TemplateCache:
         for name in directory_names(self.directory):
             if name.startswith(_PREPARED):
                 self._sweep(name.removeprefix(_PREPARED))
+            elif name.startswith(_FAILURE) and not self.failure(name.removeprefix(_FAILURE), within_s=_LONG_AGO_S):
+                (self.directory / name).unlink(missing_ok=True)
         known = sorted(self.listed(), key=lambda of: of.used_at)
         total = sum(of.size_bytes for of in known)
         for info in known:

@@ -86,7 +86,9 @@ class Clusters:
         """
         cluster, spec = await self._load(topology)
         if start:
-            await self._build_templates(cluster, spec, lambda: self._preview(cluster, spec, start=True))
+            await self._build_templates(
+                cluster, spec, lambda: self._preview(cluster, spec, start=True), timeout_s=timeout_s
+            )
         previewer = shown_first(lambda: self._preview(cluster, spec, start=start), approval, shown)
         done = await self._carry_out(cluster, previewer, approval)
         return await self._answer(done, list(spec.nodes) if start and wait_for_ssh else [], timeout_s)
@@ -121,7 +123,7 @@ class Clusters:
         plan, raises and waits as `apply` does, for the nodes that should run.
         """
         spec = (await record_at(self._runtime, cluster, to)).spec
-        await self._build_templates(cluster, spec, lambda: self.plan_rollback(cluster, to=to))
+        await self._build_templates(cluster, spec, lambda: self.plan_rollback(cluster, to=to), timeout_s=timeout_s)
         previewer = shown_first(lambda: self.plan_rollback(cluster, to=to), approval, shown)
         done = await self._carry_out(cluster, previewer, approval)
         running = [node for node, of in done.record.nodes.items() if of.power is WantedPower.RUNNING]
@@ -195,7 +197,9 @@ class Clusters:
         found = await existing(self._runtime.store, cluster)
         chosen = select_nodes(found, nodes)
         after = record_changes.started(found, nodes=chosen)
-        await self._build_templates(cluster, found.spec, lambda: self._runtime.looks.compare(after))
+        await self._build_templates(
+            cluster, found.spec, lambda: self._runtime.looks.compare(after), timeout_s=ssh_timeout_s
+        )
 
         async def decide() -> PlannedChange:
             record = await existing(self._runtime.store, cluster)

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Protocol
 
 import structlog
@@ -51,11 +52,12 @@ async def build_templates(
     spec: ClusterSpec,
     planned: Callable[[], Awaitable[Planned]],
     progress: Progress,
+    timeout_s: float,
 ) -> None:
     """Build the templates that are worth it, or demanded, for the nodes that start by a change to `spec`.
 
     What is `planned` is only asked if a node may start as a clone. Raises a `ClusterError` if a node that must be
-    cloned would have no template; others boot.
+    cloned would have no template; others boot, at the latest after `timeout_s`.
     """
     before = await runtime.store.get(cluster)
     if not any(_may_start_as_clone(node) and not _runs(name, before) for name, node in spec.nodes.items()):
@@ -69,11 +71,12 @@ async def build_templates(
     for key, template in {template.key: template for template, _ in clones}.items():
         if key not in needed and served[key] < WORTH_BUILDING:
             continue
+        if key in needed:
+            await _build(template, runtime.templates.ensure, progress)
+            continue
         try:
-            await _build(runtime, template, progress)
+            await _build(template, partial(runtime.templates.try_to_ensure, timeout_s=timeout_s), progress)
         except ClusterError as error:
-            if key in needed:
-                raise
             log.warning("template_not_built", template=key, cause=str(error))
 
 
@@ -98,12 +101,14 @@ async def build_all(runtime: Runtime, topology: GivenTopology, progress: Progres
     desired = {node: of for node, of in power.items() if isinstance(of, Power)}
     wanted = {of.template.key: of.template for of in desired.values() if of.template is not None}
     for template in wanted.values():
-        await _build(runtime, template, progress)
+        await _build(template, runtime.templates.ensure, progress)
     there = await asyncio.to_thread(runtime.templates.cache.listed)
     boots = {node: of.boots or "its `start` says so" for node, of in desired.items() if of.template is None}
     return BuiltTemplates(templates=tuple(info for info in there if info.key in wanted), boots=boots)
 
 
-async def _build(runtime: Runtime, template: TemplateSpec, progress: Progress) -> None:
+async def _build(
+    template: TemplateSpec, build: Callable[[TemplateSpec], Awaitable[object]], progress: Progress
+) -> None:
     async with said_meanwhile(lambda: f"building template {template.key}", progress):
-        await runtime.templates.ensure(template)
+        await build(template)

@@ -18,8 +18,10 @@ def _begin(handle: Any, _key: str, xml: str) -> None:
     handle.createXML(xml, libvirt.VIR_DOMAIN_START_AUTODESTROY)
 
 
-def _is_up(handle: Any, key: str) -> bool:
-    return _find(handle, key) is not None
+def _runs(handle: Any, key: str) -> bool:
+    """Whether the machine's CPUs run. Where the kernel has panicked, a domain is left that goes nowhere."""
+    domain = _find(handle, key)
+    return domain is not None and domain.state()[0] in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
 
 
 def _save(handle: Any, key: str, memory: Path) -> None:
@@ -67,7 +69,7 @@ class TemplateMachines:
         self.connection = connection
 
     begin = on_connection(_begin)
-    is_up = on_connection(_is_up)
+    runs = on_connection(_runs)
     save = on_connection(_save)
     end = on_connection(_end)
     restore = on_connection(_restore)

@@ -5,13 +5,22 @@ from pathlib import Path
 import pytest
 
 from reconciler.desired.starts import may_be_cloned, why_booted
-from reconciler.model.record import ExtraDiskSpec, NodeIntent
+from reconciler.model.record import BootSpec, ExtraDiskSpec, NodeIntent
 from reconciler.model.topology import DiskBus, Firmware, StartMode
 from tests.simulation.worlds import node_spec
 
 NODE = node_spec(0)
 DISK = ExtraDiskSpec(path=Path("/d/data.qcow2"), size_bytes=1 << 30, bus=DiskBus.VIRTIO, existing=False)
 CLONED = NODE.model_copy(update={"base_image": NODE.base_image.model_copy(update={"waits": True})})
+
+
+def boot(cmdline: str) -> BootSpec:
+    return BootSpec(kernel=Path("/k/bzImage"), cmdline=cmdline)
+
+
+def test_a_kernel_that_speaks_on_the_serial_line_can_be_cloned() -> None:
+    heard = CLONED.model_copy(update={"boot": boot("root=/dev/vda1 console=tty0 console=ttyS0,115200")})
+    assert why_booted(heard, NodeIntent()) == ""
 
 
 def test_nodes_start_as_clones_where_they_can_unless_they_must_boot() -> None:
@@ -25,6 +34,8 @@ def test_nodes_start_as_clones_where_they_can_unless_they_must_boot() -> None:
         ({"base_image": NODE.base_image}, "is not an image whose machines wait for an identity"),
         ({"firmware": Firmware.UEFI}, "its firmware keeps variables"),
         ({"video": True}, "it has a video card"),
+        ({"boot": boot("root=/dev/vda1")}, "has no `console=ttyS0`"),
+        ({"boot": boot("console=ttyS0 console=tty0")}, "has no `console=ttyS0`"),
         ({"extra_disks": {"vdb": DISK}}, "it has extra disks"),
     ],
 )

@@ -17,6 +17,7 @@ from reconciler.usecases.template_builds import build_templates
 from tests.simulation.worlds import CLUSTER, NODES, cluster_spec, node_spec
 from tests.unit.plan.test_cloning import TEMPLATE
 
+LIMIT_S = 7.0
 OTHER = TEMPLATE.model_copy(update={"memory_mb": 1024})
 
 
@@ -25,12 +26,17 @@ class Built:
     """In place of the host's templates: what was asked for."""
 
     keys: list[str] = field(default_factory=list)
+    limits_s: list[float] = field(default_factory=list)
     trouble: str = ""
 
     async def ensure(self, spec: TemplateSpec) -> None:
         self.keys.append(spec.key)
         if self.trouble:
             raise OperationFailed(self.trouble)
+
+    async def try_to_ensure(self, spec: TemplateSpec, timeout_s: float) -> None:
+        self.limits_s.append(timeout_s)
+        await self.ensure(spec)
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,9 @@ class Cluster:
             self.plans += 1
             return Seen(Plan(actions=tuple(self.starts)))
 
-        await build_templates(self.runtime, CLUSTER, self.spec, planned, Progress(lambda message: None))
+        await build_templates(
+            self.runtime, CLUSTER, self.spec, planned, Progress(lambda message: None), timeout_s=LIMIT_S
+        )
 
 
 def start(node: str, template: TemplateSpec | None, *, must_clone: bool = False) -> Start:
@@ -82,6 +90,13 @@ async def test_a_template_is_built_for_two_nodes_and_not_for_one(runtime: Runtim
 async def test_a_template_is_built_for_one_node_that_must_be_a_clone(runtime: Runtime, built: Built) -> None:
     await Cluster(runtime, [start("a", TEMPLATE, must_clone=True)], of_waiting_nodes(StartMode.CLONE)).build()
     assert built.keys == [TEMPLATE.key]
+
+
+async def test_nodes_that_can_boot_wait_no_longer_than_their_caller_does(runtime: Runtime, built: Built) -> None:
+    await Cluster(runtime, [start("a", TEMPLATE), start("b", TEMPLATE)], of_waiting_nodes()).build()
+    assert built.limits_s == [LIMIT_S]
+    await Cluster(runtime, [start("a", TEMPLATE, must_clone=True)], of_waiting_nodes(StartMode.CLONE)).build()
+    assert built.limits_s == [LIMIT_S]
 
 
 async def test_a_template_that_cannot_be_built_fails_only_nodes_that_must_be_clones(
