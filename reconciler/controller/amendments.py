@@ -1,10 +1,11 @@
-"""Changes that the controller itself makes to a record: expired faults, and nodes that shut down or boot."""
+"""Changes that the controller itself makes to a record: faults expire, spare snapshots go, nodes shut down or boot."""
 
 import asyncio
 from datetime import UTC, datetime
 
 import structlog
 
+from reconciler.controller.spare_snapshots import without_spare
 from reconciler.desired.boot_files import with_files_as_booted
 from reconciler.desired.ended_nodes import with_ended_off
 from reconciler.errors import Conflict
@@ -43,6 +44,15 @@ async def with_ended_nodes(store: Store, record: ClusterRecord, observed: Cluste
     return await _put(store, record, after)
 
 
+async def without_spare_snapshots(store: Store, record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
+    """The record without snapshots that were to go with forks which are gone."""
+    found = await without_spare(store, record, observed)
+    if found is None:
+        return record
+    after, lost = found
+    return await _put(store, record, after, lost)
+
+
 async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> ClusterRecord:
     """The record in which nodes about to boot have the kernel and initrd that they will boot with.
 
@@ -59,11 +69,13 @@ async def with_booted_files(store: Store, record: ClusterRecord, todo: Plan) -> 
     return await _put(store, record, after)
 
 
-async def _put(store: Store, before: ClusterRecord, after: ClusterRecord) -> ClusterRecord:
+async def _put(
+    store: Store, before: ClusterRecord, after: ClusterRecord, lost: frozenset[str] = frozenset()
+) -> ClusterRecord:
     """Write the record, which no request has changed, so that approvals stay valid. Raises `Overtaken`."""
     try:
         return await store.put(
-            after, expected_generation=before.generation, actor=CONTROLLER, consent=frozenset(before.consent)
+            after, expected_generation=before.generation, actor=CONTROLLER, consent=frozenset(before.consent) | lost
         )
     except Conflict:
         raise Overtaken from None

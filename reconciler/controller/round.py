@@ -11,7 +11,14 @@ import structlog
 from reconciler.act.context import ActContext
 from reconciler.act.outcome import Checkpoint, Outcome
 from reconciler.act.runner import carry_out
-from reconciler.controller.amendments import CONTROLLER, Overtaken, expire_faults, with_booted_files, with_ended_nodes
+from reconciler.controller.amendments import (
+    CONTROLLER,
+    Overtaken,
+    expire_faults,
+    with_booted_files,
+    with_ended_nodes,
+    without_spare_snapshots,
+)
 from reconciler.controller.conditions import obstacle_of
 from reconciler.controller.decision import Decision, decided
 from reconciler.controller.fault_export import FaultExport
@@ -199,8 +206,11 @@ class Rounds:
         whole, difference = decision.view.whole, decision.difference
         if difference.plan.foreign:
             return whole
-        ended = await with_ended_nodes(self._store, whole, difference.observed)
-        return ended if ended is not whole else await with_booted_files(self._store, whole, decision.todo)
+        observed = difference.observed
+        for amend in (with_ended_nodes, without_spare_snapshots):
+            if (amended := await amend(self._store, whole, observed)) is not whole:
+                return amended
+        return await with_booted_files(self._store, whole, decision.todo)
 
     async def _act(self, decision: Decision, tell: OnEvent) -> list[Outcome]:
         view, todo, observed = decision.view, decision.todo, decision.difference.observed

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from reconciler.desired.snapshot_losses import disks_of
 from reconciler.errors import Conflict
 from reconciler.model import names
 from reconciler.model.choices import StopMode
-from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot, Unknown
+from reconciler.model.document import ClusterDocument, Power, PowerState, Snapshot
 from reconciler.model.record import (
     EVERYTHING,
     ClusterRecord,
@@ -256,23 +257,10 @@ def without_snapshot(record: ClusterRecord, name: str) -> ClusterRecord:
     return record.model_copy(update={"snapshots": kept})
 
 
-def agreed_by_snapshot_deletion(
-    record: ClusterRecord, name: str, snapshot: Snapshot | Unknown | None = None
-) -> frozenset[str]:
-    """What is lost with a snapshot: its name, and its disks that the cluster no longer has."""
-    parts = snapshot.nodes if isinstance(snapshot, Snapshot) else {}
-    gone = {(node, disk) for node, part in parts.items() for disk in part.disks} - _disks(record)
-    return frozenset({f"snapshot/{name}", *(f"layer/{node}/{disk}" for node, disk in gone)})
-
-
 def agreed_by_revert(record: ClusterRecord, snapshot: Snapshot) -> frozenset[str]:
     """What a revert loses: the current content of the nodes' disks."""
     then = {(node, disk) for node, part in snapshot.nodes.items() for disk in part.disks}
-    return frozenset(f"layer/{node}/{disk}" for node, disk in _disks(record) | then)
-
-
-def _disks(record: ClusterRecord) -> set[tuple[str, str]]:
-    return {(node, disk) for node, of in record.spec.nodes.items() for disk in (names.ROOT_DISK, *of.extra_disks)}
+    return frozenset(f"layer/{node}/{disk}" for node, disk in disks_of(record) | then)
 
 
 def reverted(record: ClusterRecord, name: str, snapshot: Snapshot, *, restart_after: bool) -> ClusterRecord:

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from reconciler.concurrency import together
 from reconciler.controller.round_results import PlannedChange
+from reconciler.desired.snapshot_losses import agreed_by_snapshot_deletion
 from reconciler.errors import (
     ClusterError,
     Conflict,
@@ -231,7 +232,7 @@ class Snapshots:
             after = await self._change(
                 cluster,
                 partial(record_changes.without_snapshot, name=name),
-                consent=partial(record_changes.agreed_by_snapshot_deletion, name=name, snapshot=snapshot),
+                consent=partial(agreed_by_snapshot_deletion, name=name, snapshot=snapshot),
             )
             return PlannedChange(after, await self._runtime.looks.compare(after, observed))
 
@@ -268,7 +269,7 @@ class Snapshots:
         def edit(before: ClusterRecord) -> ClusterRecord:
             return record_changes.without_snapshot(before, name) if before.snapshots.get(name) == ours else before
 
-        consent = partial(record_changes.agreed_by_snapshot_deletion, name=name)
+        consent = partial(agreed_by_snapshot_deletion, name=name)
         await self._change(record.cluster_name, edit, consent=consent)
 
     async def _revertible(

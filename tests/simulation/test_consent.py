@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.desired.snapshot_losses import agreed_by_snapshot_deletion
 from reconciler.error_codes import ErrorCode
 from reconciler.model.document import ClusterDocument, Domain, Layer, Power, PowerState, Snapshot, Tap
 from reconciler.model.record import EVERYTHING, ClusterRecord
@@ -114,7 +115,7 @@ class Agreeing(Life):
                 )
             case "delete":
                 found, gone = self.host.snapshots, before.snapshots.keys() - self.record.snapshots.keys()
-                agreed = (record_changes.agreed_by_snapshot_deletion(before, name, found.get(name)) for name in gone)
+                agreed = (agreed_by_snapshot_deletion(before, name, found.get(name)) for name in gone)
                 return frozenset().union(*agreed)
             case "destroy":
                 return record_changes.agreed_by_deletion(remove_overlays=False)
