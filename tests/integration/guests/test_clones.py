@@ -1,10 +1,14 @@
 """A node that starts from a template is what a booted one is."""
 
+import asyncio
+import os
 import re
+import signal
 from typing import Any
 
 from reconciler.model.topology import StartMode
 from tests.integration.bed import TEMPLATE_DIR, Bed, Session
+from tests.integration.kills import run_in_child
 from tests.waiting import BOOT_TIMEOUT_S
 
 CLUSTER = "clones"
@@ -102,6 +106,29 @@ async def test_clones_of_one_template_have_identities_of_their_own_and_keep_them
         ]
         await session.snapshots.revert(CLUSTER, "later", ssh_timeout_s=BOOT_TIMEOUT_S)
         assert (await _said(session, "n1", asked))[:3] == second[:3]
+    finally:
+        await session.clusters.destroy(CLUSTER, remove_overlays=True)
+
+
+async def test_a_clone_whose_start_is_killed_before_its_memory_is_restored_boots_with_an_identity_of_its_own(
+    bed: Bed, session: Session
+) -> None:
+    def killed_once_the_disk_is_filled(name: str) -> None:
+        if name == "after fill:n0":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def start(running: Session) -> None:
+        await running.clusters.start(CLUSTER, wait_for_ssh=False)
+
+    bed.write_topology(CLUSTER, nodes=1, boots=True, edit=_starts(StartMode.CLONE))
+    try:
+        await session.clusters.define(CLUSTER)
+        child = await asyncio.to_thread(run_in_child, bed, start, killed_once_the_disk_is_filled)
+        assert await asyncio.to_thread(os.waitpid, child, 0) == (child, signal.SIGKILL)
+        await session.clusters.start(CLUSTER, ssh_timeout_s=BOOT_TIMEOUT_S)
+        machine_id, machine = await _said(session, "n0", "cat /etc/machine-id /sys/class/dmi/id/product_uuid")
+        assert machine_id == machine.replace("-", ""), "it is the template's, or one that no clone would have"
+        assert (await session.clusters.plan(CLUSTER)).plan.converged
     finally:
         await session.clusters.destroy(CLUSTER, remove_overlays=True)
 

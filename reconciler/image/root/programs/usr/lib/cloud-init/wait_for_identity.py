@@ -27,6 +27,7 @@ _PCI = "/sys/bus/pci/drivers/virtio-pci"
 _RNDADDENTROPY, _RNDRESEEDCRNG, _RTC_RD_TIME = 0x40085203, 0x5207, 0x80247009
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _MACHINE = "/sys/devices/virtual/dmi/id/product_uuid"
+_MACHINE_ID = "/etc/machine-id"
 _PRELOADED = """
 cloudinit.config.cc_bootcmd cloudinit.config.cc_disk_setup cloudinit.config.cc_mounts cloudinit.config.cc_set_hostname
 cloudinit.config.cc_ssh cloudinit.config.cc_update_hostname cloudinit.config.cc_users_groups
@@ -49,6 +50,7 @@ def wait_for_identity(seed: str) -> None:
     devices = [_pci_device(of) for of in _own_devices(seed)]
     for device in devices[1:]:
         _write(f"{_PCI}/unbind", device)
+    _keep_identity_off_the_disk()
     os.sync()
     _write("/dev/console", READY + "\n")
     while _label(seed) == WAITING:
@@ -127,12 +129,20 @@ def _machine_in(seed: str) -> str:
     return content.split(b"instance-id: ", 1)[1][:36].decode()
 
 
+def _keep_identity_off_the_disk() -> None:
+    """A machine that boots from the disk as it is now gets an id of its own; this one keeps its id in memory."""
+    own = _read(_MACHINE_ID).strip()
+    _write(_MACHINE_ID, "")
+    _show_instead(_MACHINE_ID, own)
+
+
 def _become(machine: str) -> None:
     """systemd would take the machine id from the firmware, and the journal is kept by that id."""
-    old, new = _read("/etc/machine-id").strip(), machine.replace("-", "")
+    old, new = _read(_MACHINE_ID).strip(), machine.replace("-", "")
     _show_instead(_MACHINE, machine)
     _show_instead(_BOOT_ID, str(uuid.uuid4()))
-    _write("/etc/machine-id", new + "\n")
+    _succeed(_libc().umount2(_MACHINE_ID.encode(), 0), f"cannot unmount {_MACHINE_ID}")
+    _write(_MACHINE_ID, new + "\n")
     os.makedirs(f"/run/log/journal/{new}", exist_ok=True)
     for journal in glob.glob(f"/run/log/journal/{old}/*.journal"):
         os.rename(journal, f"/run/log/journal/{new}/before-identity-{os.path.basename(journal)}")
@@ -141,14 +151,21 @@ def _become(machine: str) -> None:
 
 
 def _show_instead(path: str, text: str) -> None:
-    """Mount a file with that line over one that the kernel keeps in its memory."""
+    """Mount a file with that line over another one."""
     copy = f"/run/vmcluster/{os.path.basename(path)}"
     os.makedirs(os.path.dirname(copy), exist_ok=True)
     _write(copy, text + "\n")
     os.chmod(copy, os.stat(path).st_mode & 0o777)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.mount(copy.encode(), path.encode(), None, _MS_BIND, None):
-        raise OSError(ctypes.get_errno(), f"cannot mount over {path}")
+    _succeed(_libc().mount(copy.encode(), path.encode(), None, _MS_BIND, None), f"cannot mount over {path}")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _succeed(result: int, otherwise: str) -> None:
+    if result:
+        raise OSError(ctypes.get_errno(), otherwise)
 
 
 def _read(path: str) -> str:
