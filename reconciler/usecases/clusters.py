@@ -30,7 +30,7 @@ from reconciler.runtime import Runtime
 from reconciler.usecases import convergence
 from reconciler.usecases.forks import remove_snapshot_of_last_fork
 from reconciler.usecases.forks_of_clusters import require_no_forks
-from reconciler.usecases.found_clusters import bind_copied_files, preview_as_found, to_be_removed
+from reconciler.usecases.found_clusters import bind_copied_files, fork_to_adopt, preview_as_found, to_be_removed
 from reconciler.usecases.host_paths import reach_of_commands
 from reconciler.usecases.inspection import Inspection
 from reconciler.usecases.loading import load_for_host
@@ -139,7 +139,7 @@ class Clusters:
         the status is damaged, the record stays and a round rewrites the status. Raises `Conflict` if there is nothing
         to repair.
         """
-        name, spec = await self._load(topology or cluster)
+        name, spec = await self._to_adopt(cluster, topology)
         require_same_cluster(name, cluster)
         damage = await self._runtime.store.discard_damaged(cluster, actor=self._actor)
         record = await self._runtime.store.get(cluster)
@@ -154,6 +154,10 @@ class Clusters:
         else:
             raise Conflict(f"cluster {cluster!r} already has an intact record", hint="`cluster_apply` converges it")
         return await self._inspection.status(cluster, done.look)
+
+    async def _to_adopt(self, cluster: str, topology: GivenTopology | None) -> tuple[str, ClusterSpec]:
+        its_record = None if topology else await fork_to_adopt(self._runtime, cluster)
+        return (cluster, its_record.spec) if its_record else await self._load(topology or cluster)
 
     async def destroy_by_marks(
         self,

@@ -13,7 +13,7 @@ from reconciler.error_codes import ErrorCode
 from reconciler.errors import ClusterError, Conflict, OperationFailed, SnapshotLost
 from reconciler.files.cluster_directories import ensure_our_directory
 from reconciler.files.marked_files import delete_file, directory_names, read_owned, replace_file
-from reconciler.files.ownership import OwnedKind, OwnerMark, read_mark
+from reconciler.files.ownership import OwnedKind, OwnerMark, copied_mark, read_mark
 from reconciler.host.disks.layers import observe_layers
 from reconciler.host.disks.manifests import observe_snapshots, remove_snapshot
 from reconciler.model import names
@@ -117,14 +117,14 @@ def observe_forks(overlay_dir: Path, cluster: str) -> dict[str, LentFiles | Unkn
 def _lent_to(overlay_dir: Path, other: str, cluster: str) -> LentFiles | Unknown | None:
     path = _path(overlay_dir, other)
     try:
-        mark = read_mark(path)
+        mark = read_mark(path) or copied_mark(path)  # a restored fork holds, before it is adopted too
         if mark is None or (mark.cluster, mark.facts.get(_CLUSTER)) != (other, cluster):
             return None
         held = read_held_snapshot(overlay_dir, other)
     except (FileNotFoundError, NotADirectoryError):  # no fork, or not a cluster's directory
         return None
     except ClusterError as error:
-        return Unknown(unknown=str(error), code=error.code)
+        return Unknown(unknown=str(error), code=ErrorCode.OPERATION_FAILED)  # even where it is a conflict, it matters
     except OSError as error:
         told = f"{path}, which says what a fork stands on, cannot be read: {error}"
         return Unknown(unknown=told, code=ErrorCode.OPERATION_FAILED)

@@ -4,12 +4,13 @@ The machines have an empty disk and sit in their firmware, paused: their memory 
 and no login is waited for.
 """
 
+import shutil
 import subprocess
 
 import libvirt
 import pytest
 
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, Conflict
 from reconciler.model.names import cluster_dir
 from tests.integration.bed import Bed, Session, audit
 from tests.integration.kills import Verbs, kill_at_every_boundary, run
@@ -123,6 +124,39 @@ def test_a_fork_whose_record_is_lost_is_found_by_its_marks_with_what_leads_to_it
     assert audit(origin).active == {f"{CLUSTER}.n0"}
     assert not cluster_dir(origin.settings.overlay_dir, FORK).exists()
     assert rules_of_forks() == ""
+
+
+def test_a_fork_is_adopted_by_its_record_after_its_files_were_restored_from_a_backup(origin: Bed) -> None:
+    async def adopt_origin(session: Session) -> None:
+        await session.clusters.adopt(CLUSTER)
+
+    async def adopt_fork(session: Session) -> None:
+        await session.clusters.adopt(FORK)
+
+    run(origin, fork, ORIGIN.stop, Verbs(FORK).stop)
+    overlays = origin.settings.overlay_dir
+    backup = overlays.with_name("backup")
+    subprocess.run(["cp", "-a", overlays, backup], check=True)
+    shutil.rmtree(overlays)
+    subprocess.run(["cp", "-a", backup, overlays], check=True)
+    run(origin, adopt_origin, adopt_fork, Verbs(FORK).start_paused)
+    assert states(FORK) == PAUSED
+    assert_blocks(top_layers(FORK, "n0")["vda"], {0: 1})
+    run(origin, destroy_origin_is_refused)
+
+
+def test_a_fork_whose_record_is_lost_is_not_adopted_and_the_error_says_what_can_be_done(origin: Bed) -> None:
+    async def lose_record(session: Session) -> None:
+        record = await session.runtime.store.get(FORK)
+        assert record is not None
+        await session.runtime.store.remove(FORK, expected_generation=record.generation, actor="test")
+
+    async def adopt(session: Session) -> None:
+        with pytest.raises(Conflict, match="'film-fork' is a fork, and its record") as caught:
+            await session.clusters.adopt(FORK)
+        assert "--force" in str(caught.value)
+
+    run(origin, fork, lose_record, adopt)
 
 
 def rules_of_forks() -> str:

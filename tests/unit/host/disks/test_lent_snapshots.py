@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from reconciler.error_codes import ErrorCode
 from reconciler.errors import Conflict, OperationFailed, SnapshotLost
-from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
+from reconciler.files.marked_files import CLUSTER_DIR_MODE, bind_copies, ensure_directory
 from reconciler.host.disks import lent_snapshots
 from reconciler.host.disks.layers import LayerDriver
 from reconciler.host.disks.lent_snapshots import (
@@ -80,6 +81,14 @@ def holders(overlays: Path) -> dict[str, str]:
     """By fork, the snapshot of the lab that it stands on."""
     forks = observe_forks(overlays, LAB)
     return {fork: of.snapshot for fork, of in forks.items() if isinstance(of, LentFiles)}
+
+
+def restore(directory: Path) -> None:
+    """Put a directory back from a backup: the same files under the same names, in other inodes."""
+    backup = directory.with_name("backup")
+    subprocess.run(["cp", "-a", directory, backup], check=True)
+    shutil.rmtree(directory)
+    backup.rename(directory)
 
 
 def hold(overlays: Path, cluster: str = FORK, of: ForkedFrom | None = None) -> None:
@@ -162,6 +171,18 @@ async def test_a_file_that_somebody_copied_holds_nothing(overlays: Path) -> None
     copy = cluster_dir(overlays, "copied")
     copy.mkdir()
     shutil.copyfile(cluster_dir(overlays, FORK) / "forked-from.json", copy / "forked-from.json")
+    assert holders(overlays) == {FORK: NAME}
+
+
+async def test_a_fork_that_was_restored_from_a_backup_holds_before_it_is_adopted_too(overlays: Path) -> None:
+    hold(overlays)
+    restore(cluster_dir(overlays, FORK))
+    found = observe_forks(overlays, LAB)[FORK]
+    assert isinstance(found, Unknown)
+    assert f'`cluster_adopt(cluster_name="{FORK}")`' in found.unknown
+    with pytest.raises(OperationFailed, match="is a copy"):
+        remove_unless_held(overlays, LAB, NAME)
+    bind_copies(overlays, FORK, (), lambda: None)
     assert holders(overlays) == {FORK: NAME}
 
 
