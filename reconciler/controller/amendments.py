@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from reconciler.controller.spare_snapshots import without_spare
+from reconciler.controller.spare_snapshots import with_kept, without_spare
 from reconciler.desired.boot_files import with_files_as_booted
 from reconciler.desired.ended_nodes import with_ended_off
 from reconciler.errors import Conflict
@@ -44,8 +44,14 @@ async def with_ended_nodes(store: Store, record: ClusterRecord, observed: Cluste
     return await _put(store, record, after)
 
 
-async def without_spare_snapshots(store: Store, record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
-    """The record without snapshots that were to go with forks which are gone."""
+async def with_snapshots_of_forks(store: Store, record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
+    """The record with snapshots that only forks want, and without those that were to go with forks which are gone."""
+    kept = with_kept(record, observed)
+    if kept is not record:
+        log.info(
+            "snapshots_kept", cluster=record.cluster_name, snapshots=sorted(kept.snapshots.keys() - record.snapshots)
+        )
+        return await _put(store, record, kept)
     found = await without_spare(store, record, observed)
     if found is None:
         return record

@@ -17,7 +17,7 @@ from reconciler.controller.amendments import (
     expire_faults,
     with_booted_files,
     with_ended_nodes,
-    without_spare_snapshots,
+    with_snapshots_of_forks,
 )
 from reconciler.controller.conditions import obstacle_of
 from reconciler.controller.decision import Decision, decided
@@ -207,7 +207,7 @@ class Rounds:
         if difference.plan.foreign:
             return whole
         observed = difference.observed
-        for amend in (with_ended_nodes, without_spare_snapshots):
+        for amend in (with_ended_nodes, with_snapshots_of_forks):
             if (amended := await amend(self._store, whole, observed)) is not whole:
                 return amended
         return await with_booted_files(self._store, whole, decision.todo)

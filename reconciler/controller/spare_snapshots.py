@@ -13,8 +13,8 @@ import structlog
 from reconciler.desired.snapshot_losses import agreed_by_snapshot_deletion
 from reconciler.errors import RecordUnreadable
 from reconciler.host.disks.manifests import read_manifests
-from reconciler.model.document import ClusterDocument, Snapshot, forks_on
-from reconciler.model.record import ClusterRecord
+from reconciler.model.document import ClusterDocument, LentFiles, Snapshot, forks_on
+from reconciler.model.record import ClusterRecord, SnapshotIntent
 from reconciler.store.protocol import Store
 
 log = structlog.get_logger(__name__)
@@ -40,6 +40,23 @@ async def spare_snapshots(store: Store, record: ClusterRecord, observed: Cluster
     except RecordUnreadable as error:
         log.warning("spare_snapshots_kept", cluster=record.cluster_name, cause=str(error))
         return frozenset()
+
+
+def with_kept(record: ClusterRecord, observed: ClusterDocument) -> ClusterRecord:
+    """The record with the snapshots that only forks want: they go with the last one.
+
+    A fork has come to hold such a snapshot while its deletion was requested.
+    """
+    held = {of.snapshot for of in observed.forks.values() if isinstance(of, LentFiles)} - record.snapshots.keys()
+    there = {name: of for name, of in observed.snapshots.items() if name in held and isinstance(of, Snapshot)}
+    kept = {
+        name: SnapshotIntent(request=of.request, include_memory=of.include_memory, for_forks=True)
+        for name, of in there.items()
+        if of.held is None
+    }
+    if not kept or record.deletion is not None:
+        return record
+    return record.model_copy(update={"snapshots": {**record.snapshots, **kept}})
 
 
 async def without_spare(store: Store, record: ClusterRecord, observed: ClusterDocument) -> Amended | None:

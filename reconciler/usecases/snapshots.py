@@ -239,6 +239,8 @@ class Snapshots:
         done = await self._runtime.controller.carry_out(
             cluster, decide, timeout_s=SNAPSHOT_TIMEOUT_S, tell=self._progress.event
         )
+        if any(manifest.snapshot_name == name for manifest in await self._runtime.looks.parts.manifests(done.record)):
+            require_not_held(name, await self._runtime.looks.observe(done.record))  # a fork came to hold it meanwhile
         (snapshot,) = gone
         nodes = snapshot.nodes if isinstance(snapshot, Snapshot) else done.record.spec.nodes
         return SnapshotDeleteResult(

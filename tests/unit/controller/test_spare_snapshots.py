@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.controller import spare_snapshots
-from reconciler.controller.amendments import CONTROLLER, without_spare_snapshots
+from reconciler.controller.amendments import CONTROLLER, with_snapshots_of_forks
 from reconciler.files.marked_files import CLUSTER_DIR_MODE, ensure_directory
 from reconciler.host.disks.manifests import finish_snapshot, snapshot_dir
 from reconciler.model.document import ClusterDocument, LentFiles
@@ -55,30 +55,43 @@ async def origin(store: SqliteStore, tmp_path: Path) -> ClusterRecord:
 
 
 async def test_it_is_dropped_by_a_round_that_finds_no_fork(store: SqliteStore, origin: ClusterRecord) -> None:
-    after = await without_spare_snapshots(store, origin, FREE)
+    after = await with_snapshots_of_forks(store, origin, FREE)
     assert list(after.snapshots) == [MINE]
     assert f"snapshot/{NAME}" in after.consent, "nobody has to agree to lose it"
     assert [entry.actor for entry in await store.history("lab")] == ["user", CONTROLLER]
-    assert await without_spare_snapshots(store, after, FREE) is after
+    assert await with_snapshots_of_forks(store, after, FREE) is after
 
 
 async def test_it_stays_while_a_fork_stands_on_it(store: SqliteStore, origin: ClusterRecord) -> None:
-    assert await without_spare_snapshots(store, origin, HELD) is origin
+    assert await with_snapshots_of_forks(store, origin, HELD) is origin
 
 
 async def test_it_stays_while_the_record_of_a_fork_names_it(store: SqliteStore, origin: ClusterRecord) -> None:
     record = forked(ORIGIN, "try", OF, SNAPSHOT, IPv4Address("192.168.77.254"))
     await store.put(record, expected_generation=0, actor="user")
-    assert await without_spare_snapshots(store, origin, FREE) is origin
+    assert await with_snapshots_of_forks(store, origin, FREE) is origin
 
 
 async def test_it_stays_while_a_fork_may_be_about_to_be_recorded(
     store: SqliteStore, origin: ClusterRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spare_snapshots, "BEING_FORKED", NEVER)
-    assert await without_spare_snapshots(store, origin, FREE) is origin
+    assert await with_snapshots_of_forks(store, origin, FREE) is origin
+
+
+async def test_one_that_a_fork_came_to_hold_while_it_was_deleted_is_kept_and_then_goes_with_the_fork(
+    store: SqliteStore, origin: ClusterRecord
+) -> None:
+    dropped = await store.put(
+        record_changes.without_snapshot(origin, NAME), expected_generation=origin.generation, actor="user"
+    )
+    kept = await with_snapshots_of_forks(store, dropped, HELD)
+    assert kept.snapshots[NAME].for_forks
+    assert kept.snapshots[NAME].request == SNAPSHOT.request
+    assert await with_snapshots_of_forks(store, kept, HELD) is kept
+    assert list((await with_snapshots_of_forks(store, kept, FREE)).snapshots) == [MINE]
 
 
 async def test_it_stays_with_a_cluster_whose_disks_are_kept(store: SqliteStore, origin: ClusterRecord) -> None:
     kept = record_changes.deleted(origin, remove_overlays=False)
-    assert await without_spare_snapshots(store, kept, FREE) is kept
+    assert await with_snapshots_of_forks(store, kept, FREE) is kept

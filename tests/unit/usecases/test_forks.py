@@ -6,14 +6,16 @@ from ipaddress import IPv4Address
 import pytest
 
 from reconciler.concurrency import together
-from reconciler.errors import Conflict, InvalidArgument, SnapshotNotFound
-from reconciler.model.document import ClusterDocument, Snapshot
+from reconciler.error_codes import ErrorCode
+from reconciler.errors import Conflict, InvalidArgument, OperationFailed, SnapshotNotFound
+from reconciler.model.document import ClusterDocument, LentFiles, Snapshot, Unknown
 from reconciler.model.record import ClusterRecord, ForkedFrom
 from reconciler.records import record_changes
 from reconciler.records.fork_records import forked
 from reconciler.runtime import Runtime
 from reconciler.usecases.clusters import Clusters
 from reconciler.usecases.forks import Forks
+from reconciler.usecases.forks_of_clusters import require_not_held
 from reconciler.usecases.snapshots import Snapshots
 from tests.unit.records.test_fork_records import ORIGIN, SNAPSHOT
 
@@ -152,3 +154,13 @@ async def test_what_a_fork_stands_on_is_kept_whether_the_fork_runs_or_not(
     )
     with pytest.raises(Conflict, match="'warm' is in use: forks stand on it: try"):
         await Snapshots(runtime, actor="test").delete("lab", "warm")
+
+
+def test_what_the_host_says_of_forks_counts_also_without_their_records() -> None:
+    held = LentFiles(snapshot="warm", disks=(), below=())
+    require_not_held("cold", ClusterDocument(forks={"try": held}))
+    with pytest.raises(Conflict, match=r"'warm' stays, as try stands on it: .*cluster_destroy"):
+        require_not_held("warm", ClusterDocument(forks={"try": held}))
+    unread = Unknown(unknown="forked-from.json is damaged", code=ErrorCode.OPERATION_FAILED)
+    with pytest.raises(OperationFailed, match=r"'cold' stays: forked-from\.json is damaged"):
+        require_not_held("cold", ClusterDocument(forks={"try": unread}))
