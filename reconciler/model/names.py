@@ -97,9 +97,12 @@ def fork_network(cluster: str) -> str:
     return f"fork-{cluster}"
 
 
+FORK_PREFIX = "vmf-"
+
+
 def fork_bridge(cluster: str) -> str:
     """The bridge of a fork's network."""
-    return f"vmf-{hashlib.sha256(cluster.encode()).hexdigest()}"[:INTERFACE_NAME_MAX_LENGTH]
+    return f"{FORK_PREFIX}{hashlib.sha256(cluster.encode()).hexdigest()}"[:INTERFACE_NAME_MAX_LENGTH]
 
 
 TUNNEL_PREFIX = "vmx-"

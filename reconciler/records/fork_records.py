@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from ipaddress import IPv4Address
+from itertools import chain, islice
 
 from reconciler.desired.tunnels import free_addresses
 from reconciler.model import names
@@ -16,6 +17,9 @@ from reconciler.model.record import (
 )
 from reconciler.model.snapshot import SnapshotNode
 from reconciler.model.topology import Firmware
+
+_FOR_TUNNELS = 32
+"""So many of the first free addresses are left to tunnels."""
 
 
 def forked(
@@ -64,9 +68,15 @@ def fork_names(new: str, count: int) -> list[str]:
     return [new] if count == 1 else [f"{new}-{number}" for number in range(1, count + 1)]
 
 
-def addresses_for_forks(spec: ClusterSpec, taken: Collection[IPv4Address]) -> Iterator[IPv4Address]:
-    """The addresses that the host could have in forks of a cluster: no node's, the gateway's or another fork's."""
-    return (address for address in free_addresses(spec) if address not in taken)
+def addresses_for_forks(spec: ClusterSpec, taken: Collection[IPv4Address], *, shared: bool) -> Iterator[IPv4Address]:
+    """The addresses that the host could have in forks of a cluster: no node's, the gateway's or another fork's.
+
+    In a store that is `shared` with other hosts, those come last by which hosts would join or visit the cluster's
+    network: the host would have one of them twice.
+    """
+    spared = _FOR_TUNNELS if shared else 0
+    every = chain(islice(free_addresses(spec), spared, None), islice(free_addresses(spec), spared))
+    return (address for address in every if address not in taken)
 
 
 def memory_of_fork_mb(origin: ClusterRecord, snapshot: Snapshot | None) -> int:

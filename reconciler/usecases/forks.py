@@ -163,7 +163,8 @@ class Forks:
     async def _host_addresses(self, origin: ClusterRecord, count: int) -> list[IPv4Address]:
         used = {record.spec.network.host_address for record in await readable_records(self._runtime.store)}
         others = {address for address in used if address is not None}
-        free = list(islice(addresses_for_forks(origin.spec, others), count))
+        shared = bool(self._runtime.store.own_host)
+        free = list(islice(addresses_for_forks(origin.spec, others, shared=shared), count))
         if len(free) < count:
             raise InvalidArgument(
                 f"network.subnet: {origin.spec.network.subnet} has {len(free)} free addresses, and each of {count} "

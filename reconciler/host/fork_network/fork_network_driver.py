@@ -50,7 +50,7 @@ async def join_network(bridge: str, want: HostAddress, run: RunCommand = process
 
     Raises `Conflict` if the host has that address in another network.
     """
-    if others := await _other_owners(want.address, bridge, run):
+    if others := await other_owners(want.address, bridge, run):
         raise Conflict(
             f"{want.address} is the host's address at {', '.join(others)} already",
             hint="destroy the fork, and fork again",
@@ -65,7 +65,7 @@ async def join_network(bridge: str, want: HostAddress, run: RunCommand = process
 async def leave_network(cluster: str, address: IPv4Address | None, run: RunCommand = process.run) -> None:
     """Remove what does not go with a fork's bridge, also where no record says which address it is.
 
-    What another interface of the host has the address of stays: that one's connections depend on it.
+    What another fork has the address of stays: that one's connections depend on it.
     """
     bridge = names.fork_bridge(cluster)
     found = {str(address)} if address is not None else set()
@@ -73,18 +73,19 @@ async def leave_network(cluster: str, address: IPv4Address | None, run: RunComma
         shown = await run(["ip", "-json", "address", "show", "dev", bridge], check=False)
         found.update(parse_own_addresses(shown.stdout))
     for own in sorted(found):
-        if not await _other_owners(own, bridge, run):
+        if not any(of.startswith(names.FORK_PREFIX) for of in await other_owners(own, bridge, run)):
             await _remove_rule(own, run)
+
+
+async def other_owners(address: str, bridge: str, run: RunCommand = process.run) -> list[str]:
+    """The interfaces other than `bridge` at which the host has an address, or would have it again."""
+    question = render_owner_question(address)
+    shown = await run(["ip", "-json", "-force", "-batch", "-"], stdin=question.encode(), check=False)
+    return parse_other_owners(shown.stdout, bridge)
 
 
 async def _remove_rule(address: str, run: RunCommand) -> None:
     await run(["ip", "-force", "-batch", "-"], stdin=render_rule_removal(address).encode(), check=False)
-
-
-async def _other_owners(address: str, bridge: str, run: RunCommand) -> list[str]:
-    question = render_owner_question(address)
-    shown = await run(["ip", "-json", "-force", "-batch", "-"], stdin=question.encode(), check=False)
-    return parse_other_owners(shown.stdout, bridge)
 
 
 def _set(path: Path, value: str) -> None:

@@ -8,6 +8,7 @@ from reconciler.errors import Conflict, HostCommandFailed, OperationFailed
 from reconciler.host import tap
 from reconciler.host.capabilities import Capabilities
 from reconciler.host.features import VXLAN
+from reconciler.host.fork_network.fork_network_driver import other_owners
 from reconciler.host.netlink.dump import Kernel
 from reconciler.host.tunnel.tunnel_codec import (
     FoundTunnel,
@@ -52,7 +53,8 @@ async def set_tunnel(cluster: str, network: Network, run: RunCommand = process.r
     """Make the tunnel of a network as it should be, whatever is there; without one, remove it.
 
     Nothing passes before everything is in place. Killed anywhere, it is finished when it is called again. Raises
-    `HostCapabilityMissing` for a kernel without VXLAN, and what `observe_tunnel` raises.
+    `HostCapabilityMissing` for a kernel without VXLAN, `Conflict` if the host has its address elsewhere, as in a
+    fork of the cluster, and what `observe_tunnel` raises.
     """
     want, have = network.tunnel, await observe_tunnel(cluster, network.bridge, subnet_of(network), run)
     if want is None:
@@ -60,6 +62,7 @@ async def set_tunnel(cluster: str, network: Network, run: RunCommand = process.r
             await _give_up_address(network, have, run)
             await remove_tunnel(cluster, run)
         return
+    await _require_free(want, network.bridge, run)
     if have is not None and is_other_port(have, want):
         await _ip(render_removal(cluster), run)
         have = None
@@ -71,6 +74,14 @@ async def set_tunnel(cluster: str, network: Network, run: RunCommand = process.r
     await _ip(render_plugging(cluster, network, want), run)
     there = await observe_tunnel(cluster, network.bridge, subnet_of(network), run)
     await _ip(render_own_address(network, None if there is None else there.own_address, want.own_address), run)
+
+
+async def _require_free(want: Tunnel, bridge: str, run: RunCommand) -> None:
+    if want.own_address is not None and (others := await other_owners(want.own_address, bridge, run)):
+        raise Conflict(
+            f"{want.own_address} is the host's address at {', '.join(others)} already",
+            hint="destroy the fork of the cluster to which that belongs, and fork again",
+        )
 
 
 async def remove_tunnel(cluster: str, run: RunCommand = process.run) -> None:

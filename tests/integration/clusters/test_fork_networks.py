@@ -15,8 +15,11 @@ import pytest
 from reconciler.errors import Conflict
 from reconciler.guest.bound_socket import open_bound_socket
 from reconciler.host.fork_network.fork_network_driver import join_network, leave_network
+from reconciler.host.tap import tap_exists
+from reconciler.host.tunnel.tunnel_driver import set_tunnel
 from reconciler.model import names
-from reconciler.model.document import HostAddress
+from reconciler.model.document import HostAddress, Network, Tunnel
+from reconciler.model.topology import Forward
 from tests.waiting import wait_until
 
 SUBNET, GATEWAY, GUEST, OWN = "192.168.177.0/24", "192.168.177.1", "192.168.177.11", "192.168.177.254"
@@ -141,4 +144,31 @@ async def test_an_address_that_the_host_has_elsewhere_is_not_taken(bridges: None
     ip(f"address add {OWN}/32 dev {ORIGIN}")
     with pytest.raises(Conflict, match=ORIGIN):
         await join_network(FORK, wanted(FORK))
+    assert who_answers(device=None) == "origin"
+
+
+async def test_a_tunnel_is_not_joined_by_an_address_that_the_host_has_in_a_fork(bridges: None) -> None:
+    tunnel = Tunnel(
+        vni=77,
+        port=4789,
+        local="127.0.0.1",
+        peers=(),
+        mtu=1450,
+        bridge=ORIGIN,
+        gateway=GATEWAY,
+        own_address=OWN,
+    )
+    network = Network(
+        bridge=ORIGIN, gateway=GATEWAY, prefix_length=24, forward=Forward.ISOLATED, active=True, tunnel=tunnel
+    )
+    with pytest.raises(Conflict, match=f"{OWN} is the host's address at {FORK} already"):
+        await set_tunnel("origin", network)
+    assert not tap_exists(names.tunnel_name("origin"))
+    assert who_answers(device=None) == "fork"
+
+
+async def test_a_fork_that_goes_leaves_no_rule_to_a_tunnel_with_the_same_address(bridges: None) -> None:
+    ip(f"address add {OWN}/32 dev {ORIGIN}")
+    await leave_network("winner", IPv4Address(OWN))
+    assert rules() == ""
     assert who_answers(device=None) == "origin"

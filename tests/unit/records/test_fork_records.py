@@ -1,11 +1,13 @@
 """The record of a fork."""
 
 from ipaddress import IPv4Address, IPv4Network
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from reconciler.desired.compile import seed_inputs
+from reconciler.desired.tunnels import addresses_for_visitors, free_addresses
 from reconciler.errors import Conflict
 from reconciler.model import names
 from reconciler.model.document import ClusterDocument, Snapshot
@@ -98,13 +100,23 @@ def test_what_cannot_be_forked_is_said_with_its_place_and_the_remedy(
 
 
 def test_each_fork_has_an_address_for_the_host_that_nobody_else_has() -> None:
-    first, second, *_ = addresses_for_forks(ORIGIN.spec, {IPv4Address("192.168.77.254")})
+    first, second, *_ = addresses_for_forks(ORIGIN.spec, {IPv4Address("192.168.77.254")}, shared=False)
     assert [str(first), str(second)] == ["192.168.77.253", "192.168.77.252"]
     network = ORIGIN.spec.network.model_copy(
         update={"subnet": IPv4Network("192.168.77.8/29"), "gateway": IPv4Address("192.168.77.9")}
     )
     small = cluster_spec({"alpha": node_spec(0)}).model_copy(update={"network": network})
-    assert [str(of) for of in addresses_for_forks(small, ())] == [f"192.168.77.{last}" for last in (14, 13, 12, 11)]
+    for shared in (False, True):
+        found = [str(of) for of in addresses_for_forks(small, (), shared=shared)]
+        assert found == [f"192.168.77.{last}" for last in (14, 13, 12, 11)]
+
+
+def test_forks_leave_the_addresses_by_which_other_hosts_join_or_visit_until_no_other_is_free() -> None:
+    hosts = 16
+    joined, visitors = islice(free_addresses(ORIGIN.spec), hosts), addresses_for_visitors(ORIGIN, "", hosts)[:hosts]
+    of_forks = [*addresses_for_forks(ORIGIN.spec, (), shared=True)]
+    assert {*joined, *visitors} == set(of_forks[-2 * hosts :])
+    assert set(of_forks) == {*addresses_for_forks(ORIGIN.spec, (), shared=False)}
 
 
 def test_only_nodes_that_are_up_need_memory() -> None:
