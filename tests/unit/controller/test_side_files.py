@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reconciler.controller.side_files import remove_side_files
+from reconciler.controller.side_files import forking_lock_path, remove_side_files
 from reconciler.files.locks import locked
 from reconciler.settings import Settings
 from reconciler.usecases.login import known_hosts_path
@@ -16,6 +16,7 @@ def leave(settings: Settings, cluster: str) -> set[Path]:
         *(healers / f"{cluster}.{end}" for end in ("log", "log.1", "lock", "visit.lock")),
         *(locks / f"{cluster}.{node}" for node in ("n0", "n1.example")),
     }
+    paths.add(forking_lock_path(settings, cluster))
     for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
