@@ -14,7 +14,7 @@ PLAN = Plan(actions=(NETWORK, START, OTHER))
 
 
 def test_every_kind_of_the_document_has_a_policy() -> None:
-    kinds = set(ClusterDocument.model_fields) - {"marks"}  # what the record does not know is never repaired as drift
+    kinds = set(ClusterDocument.model_fields) - {"marks", "forks"}  # what no record decides is never repaired as drift
     assert set(DriftPolicy.model_fields) == {"default", *kinds}
 
 
