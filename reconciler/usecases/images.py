@@ -47,7 +47,7 @@ async def build_guest_image(
             cache_dir=cache_dir or default_cache_dir(),
             progress=tell,
             force=force,
-            replacing=partial(kept_unused, runtime, [target], strict=False),
+            replacing=partial(kept_unused, runtime, [target], libvirt_may_be_away=True),
         )
     except OSError as error:
         raise HostCapabilityMissing(

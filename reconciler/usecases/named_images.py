@@ -71,25 +71,31 @@ async def remove_images(runtime: Runtime, names: Sequence[str]) -> RemovedImages
 
 
 @asynccontextmanager
-async def kept_unused(runtime: Runtime, paths: Collection[Path], *, strict: bool = True) -> AsyncIterator[None]:
-    """Have nothing stand on these images, so that they can be removed or replaced.
+async def kept_unused(
+    runtime: Runtime, paths: Collection[Path], *, libvirt_may_be_away: bool = False
+) -> AsyncIterator[None]:
+    """Have nothing stand on these images, so that they can be removed or replaced; nothing stands on what is not there.
 
     Rounds make disks, and they need the lease of the host, which is held here. Raises `Conflict` naming all that stands
-    on the images, `HostOccupied` if a round does not end, and if it is `strict`, as `look_for_uses` does.
+    on the images, `HostOccupied` if a round does not end, and as `look_for_uses` does if it is strict.
     """
+    if not await asyncio.to_thread(lambda: any(map(os.path.lexists, paths))):
+        yield
+        return
     async with runtime.host_lease("images").turn(_HOST_WAIT_S):
-        if await asyncio.to_thread(lambda: any(map(os.path.lexists, paths))):
-            require_unused(paths, await look_for_uses(runtime, strict=strict))
+        uses = await look_for_uses(runtime, strict=True, libvirt_may_be_away=libvirt_may_be_away)
+        require_unused(paths, uses)
         yield
 
 
-async def look_for_uses(runtime: Runtime, *, strict: bool) -> Standing:
+async def look_for_uses(runtime: Runtime, *, strict: bool, libvirt_may_be_away: bool = False) -> Standing:
     """All that stands on images of this host: nodes, also of clusters without a record, templates, others' machines.
 
-    Raises `LibvirtUnavailable` if it is `strict`, or a `ClusterError` about a cluster that cannot be read; otherwise
-    machines that are not vmcluster's are left out then, and that cluster.
+    If it is `strict`, raises a `ClusterError` about a cluster that cannot be read, and `LibvirtUnavailable` unless
+    libvirt may be away. Otherwise that cluster is left out, and machines that are not vmcluster's.
     """
-    uses = [*await recorded_uses(runtime.store, strict=strict), *await _uses_of_machines(runtime, strict=strict)]
+    of_machines = await _uses_of_machines(runtime, strict=strict and not libvirt_may_be_away)
+    uses = [*await recorded_uses(runtime.store, strict=strict), *of_machines]
     recorded = await runtime.store.names()
 
     def rest() -> Iterable[FileUse]:

@@ -75,7 +75,7 @@ def complete_fault(ctx: typer.Context, incomplete: str) -> list[str]:
 
 
 def complete_job(ctx: typer.Context, incomplete: str) -> list[str]:
-    """The jobs on the cluster's nodes whose IDs start with the typed text, as far as the nodes answer at once."""
+    """The jobs on the cluster's nodes whose IDs start with the typed text; none if a node does not answer at once."""
 
     async def jobs(runtime: "Runtime") -> list[str]:
         from reconciler.usecases.jobs import Jobs

@@ -61,7 +61,7 @@ def _remove() -> None:
 
         return await remove_ssh_config(_ssh_dir())
 
-    for told in run_command(work) or ["nothing is to be removed"]:
+    for told in run_command(work) or ["there is nothing to remove"]:
         narrate(told)
 
 

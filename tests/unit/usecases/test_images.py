@@ -2,19 +2,22 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
-from reconciler.errors import Conflict, HostCapabilityMissing
+from reconciler.errors import Conflict, HostCapabilityMissing, StoreUnavailable
 from reconciler.image import build
 from reconciler.image.image_cache import ImageCache
 from reconciler.image.published import ImageFiles, describe
 from reconciler.image.recipe import Recipe, image_digest
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
+from reconciler.store.host_lease import HostLease
 from reconciler.usecases.images import BuiltImage, build_guest_image
 from tests.libvirt_socket import silent_libvirt
 from tests.unit.store.samples import stand_on
+from tests.unit.store.test_database import altered as altered_rows
 
 Build = Callable[..., Awaitable[BuiltImage]]
 During = list[Callable[[], Awaitable[None]]]
@@ -67,6 +70,27 @@ async def test_no_image_is_rebuilt_below_disks(runtime: Runtime, built: Build, d
     with pytest.raises(Conflict, match="node zeta of cluster lab, node alpha of cluster lab stand on"):
         await built(force=True)
     assert image.disk.read_text() == "image 0"
+
+
+async def test_no_image_is_rebuilt_while_a_cluster_cannot_be_read_that_may_stand_on_it(
+    runtime: Runtime, built: Build
+) -> None:
+    image = await built()
+    await stand_on(runtime, image.disk)
+    altered_rows(runtime.settings.state_dir / "records.sqlite", "UPDATE record SET document = '{}'")
+    with pytest.raises(StoreUnavailable, match="record of cluster lab cannot be read"):
+        await built(force=True)
+    assert image.disk.read_text() == "image 0"
+
+
+async def test_a_first_image_is_built_by_someone_who_may_not_have_the_lease_of_the_host(
+    built: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> NoReturn:
+        raise StoreUnavailable("the lease of this host cannot be taken")
+
+    monkeypatch.setattr(HostLease, "turn", refused)
+    assert (await built()).disk.read_text() == "image 0"
 
 
 async def test_no_image_is_rebuilt_below_disks_that_were_made_during_the_build(
