@@ -92,8 +92,8 @@ function dress({ theme }) {
 }
 
 function measure() {
-  const { width, height } = document.documentElement.getBoundingClientRect();
-  host.tell("ui/notifications/size-changed", { width: Math.ceil(width), height: Math.ceil(height) });
+  const { height } = document.documentElement.getBoundingClientRect(); // any width will do
+  host.tell("ui/notifications/size-changed", { height: Math.ceil(height) });
 }
 
 const { hostContext, hostCapabilities } = await host.ask("ui/initialize", {

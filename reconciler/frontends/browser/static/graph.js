@@ -270,16 +270,21 @@ export class Graph {
     const name = event.target.closest?.("[data-node]")?.dataset.node;
     const drag = this.#cutting ? this.#drawing(start) : name ? this.#moving(name, start) : this.#panning(event);
     const there = () => this.#view && (!name || this.#nodes.has(name)); // what is dragged may go meanwhile
-    const move = (next) => there() && drag.move(next);
-    const end = (last) => {
-      this.root.removeEventListener("pointermove", move);
-      if (there()) drag.end(last);
-    };
+    const release = new AbortController();
+    const on = (kind, act) => this.root.addEventListener(kind, act, { signal: release.signal });
     if (this.#cutting) event.preventDefault();
     this.root.setPointerCapture?.(event.pointerId);
-    this.root.addEventListener("pointermove", move);
-    this.root.addEventListener("pointerup", end, { once: true });
-    this.root.addEventListener("pointercancel", end, { once: true });
+    on("pointermove", (next) => there() && drag.move(next));
+    on("pointerup", (last) => {
+      release.abort();
+      if (there()) drag.end(last);
+      else drag.undo();
+    });
+    // The browser takes the pointer for itself, to scroll.
+    on("pointercancel", () => {
+      release.abort();
+      drag.undo();
+    });
   }
 
   #drawing(start) {
@@ -294,7 +299,12 @@ export class Graph {
         node.group.classList.toggle("right", right.includes(name));
       }
     };
+    const undo = () => {
+      set(this.pen, { visibility: "hidden" });
+      paint([[], []]);
+    };
     return {
+      undo,
       move: (event) => {
         const end = this.#point(event);
         set(this.pen, { visibility: "visible", x1: start[0], y1: start[1], x2: end[0], y2: end[1] });
@@ -302,8 +312,7 @@ export class Graph {
       },
       end: (event) => {
         const [left, right] = sides(this.#point(event));
-        set(this.pen, { visibility: "hidden" });
-        paint([[], []]);
+        undo();
         this.cutBy(null);
         if (left.length && right.length) done(left, right);
         else done();
@@ -313,8 +322,16 @@ export class Graph {
 
   #moving(name, start) {
     const before = this.place(name);
+    const kept = this.#moved[name];
     let moved = false;
     return {
+      undo: () => {
+        if (!moved || !this.#nodes.has(name)) return;
+        if (kept) this.#moved[name] = kept;
+        else delete this.#moved[name];
+        this.#draw(this.#nodes.get(name));
+        this.#showEdges();
+      },
       move: (event) => {
         const [x, y] = this.#point(event);
         moved ||= Math.hypot(x - start[0], y - start[1]) > 4;
@@ -340,6 +357,7 @@ export class Graph {
         this.#aim();
       },
       end: () => {},
+      undo: () => {},
     };
   }
 }

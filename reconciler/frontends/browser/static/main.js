@@ -124,6 +124,7 @@ function forget() {
   allowActions();
   graph.clear();
   clearPanels();
+  write(byId("hint"), "");
 }
 
 function choose(next) {
@@ -133,7 +134,6 @@ function choose(next) {
     forget();
     events.clear();
     troubled("view", "");
-    write(byId("hint"), "");
   }
   Object.assign(shown, next);
   if (!shown.node && OF_NODE.has(shown.tab)) shown.tab = "events";
