@@ -58,6 +58,11 @@ def image_name(path: Path) -> str | None:
     return name if name != path.name and is_image_name(name) else None
 
 
+def is_label(name: str) -> bool:
+    """Whether a cluster or node can be named like that, but for the length."""
+    return re.fullmatch(LABEL_PATTERN, name) is not None
+
+
 def domain_name(cluster: str, node: str) -> str:
     """The libvirt name of a node's domain."""
     return f"{cluster}.{node}"
@@ -67,8 +72,7 @@ def domain_name(cluster: str, node: str) -> str:
 def parse_domain_name(domain: str) -> tuple[str, str] | None:
     """The cluster and the node of a libvirt domain name, or None if the name is not ours."""
     cluster, _, node = domain.partition(".")
-    is_ours = re.fullmatch(LABEL_PATTERN, cluster) and re.fullmatch(LABEL_PATTERN, node)
-    return (cluster, node) if is_ours else None
+    return (cluster, node) if is_label(cluster) and is_label(node) else None
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -49,13 +49,22 @@ class Condition(Frozen):
 
 
 class Obstacle(Frozen):
-    """What keeps a cluster from its desired state, with the remedy in the message; `code` says if a retry can help."""
+    """What keeps a cluster from its desired state, with the remedy in the message; `code` says if a retry can help.
+
+    A newer version may say more of it.
+    """
+
+    model_config = ConfigDict(extra="ignore")
 
     code: ErrorCode = Field(description="The kind of failure: see the table of error codes.")
     message: StoredMessage = Field(description="What the obstacle is, and the remedy.")
     node: str | None = Field(default=None, description="The node concerned; null if it is not a single one.")
     terminal: bool = Field(default=False, description="Nothing continues until somebody removes it.")
-    under_way: bool = Field(default=False, description="What is needed is being made: waiting is enough.")
+    under_way: bool = Field(
+        default=False,
+        description="What is needed is being made: waiting is enough.",
+        exclude_if=lambda under_way: not under_way,  # an older version reads no status that has it
+    )
     recoverable: bool = Field(
         description="Whether trying again, or reverting, can help.",
         default_factory=lambda known: is_recoverable(known["code"]),

@@ -110,7 +110,8 @@ def observe_forks(overlay_dir: Path, cluster: str) -> dict[str, LentFiles | Unkn
 
     Unknown is a fork of which that cannot be read. Blocking; one look at a mark for each cluster there is.
     """
-    found = ((other, _lent_to(overlay_dir, other, cluster)) for other in sorted(directory_names(overlay_dir)))
+    others = filter(names.is_label, sorted(directory_names(overlay_dir)))  # no `lost+found`
+    found = ((other, _lent_to(overlay_dir, other, cluster)) for other in others)
     return {other: of for other, of in found if of is not None}
 
 

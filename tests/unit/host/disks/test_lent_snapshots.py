@@ -186,6 +186,12 @@ async def test_a_fork_that_was_restored_from_a_backup_holds_before_it_is_adopted
     assert holders(overlays) == {FORK: NAME}
 
 
+async def test_a_directory_that_no_cluster_can_have_is_no_fork(overlays: Path) -> None:
+    (overlays / "lost+found").write_text("cannot be looked into")
+    (overlays / ".trash").symlink_to(".trash")
+    assert observe_forks(overlays, LAB) == {}
+
+
 async def test_a_damaged_word_of_a_fork_is_unknown_and_goes_on_holding(overlays: Path) -> None:
     hold(overlays)
     with (cluster_dir(overlays, FORK) / "forked-from.json").open("r+b") as file:
