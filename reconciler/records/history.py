@@ -11,7 +11,7 @@ from reconciler.records.stored_records import existing
 from reconciler.runtime import Runtime
 from reconciler.store.protocol import HistoryEntry
 
-_AFTER_DAMAGE = "not told: an earlier change cannot be read"
+_AFTER_DAMAGE = "unknown, as an earlier change cannot be read"
 
 
 async def history_of(runtime: Runtime, cluster: str) -> list[Change]:

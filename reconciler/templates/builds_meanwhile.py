@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 FAILED_S = 300.0
 """For so long after a failure nothing is tried again: an attempt costs a boot."""
 
+PATIENCE_S = 300.0
+"""Nodes that can boot instead wait at least for so long: a boot would not take less."""
+
 AskForRound = Callable[[str], Awaitable[object]]
 """Has a cluster looked at again."""
 

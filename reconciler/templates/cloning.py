@@ -20,7 +20,7 @@ from reconciler.host.disks.layers import LAYER_MODE
 from reconciler.host.libvirt.template_machines import TemplateMachines
 from reconciler.host.libvirt.template_xml import render_template
 from reconciler.model.document import TemplateSpec
-from reconciler.templates.builds_meanwhile import FAILED_S, AskForRound, BuildsMeanwhile
+from reconciler.templates.builds_meanwhile import FAILED_S, PATIENCE_S, AskForRound, BuildsMeanwhile
 from reconciler.templates.template_cache import Template, TemplateCache
 
 log = structlog.get_logger(__name__)
@@ -67,18 +67,20 @@ class Templates:
     async def try_to_ensure(self, spec: TemplateSpec, timeout_s: float) -> Template:
         """As `ensure`, for nodes that can boot instead: they wait no longer than that, and after a failure not again.
 
-        Raises an `OperationFailed` for some time after one, unless there is a template by then.
+        Raises an `OperationFailed` for some time after one, unless there is a template by then. To have waited for less
+        than `PATIENCE_S` is no failure.
         """
         if (there := await self.find(spec)) is not None:
             return there
         if failure := await asyncio.to_thread(self.cache.failure, spec.key, within_s=FAILED_S):
-            raise OperationFailed(f"it could not be built lately: {failure}")
+            raise OperationFailed(f"it could not be built recently: {failure}")
         try:
             async with asyncio.timeout(timeout_s):
                 return await self.ensure(spec)
         except (ClusterError, TimeoutError) as error:
-            told = str(error) or f"it takes longer than {timeout_s:g} s"
-            await asyncio.to_thread(self.cache.note_failure, spec.key, told)
+            told = str(error) or f"it takes longer than {timeout_s:.0f} s"
+            if isinstance(error, ClusterError) or timeout_s >= PATIENCE_S:
+                await asyncio.to_thread(self.cache.note_failure, spec.key, told)
             raise OperationFailed(told) from error
 
     async def find(self, spec: TemplateSpec) -> Template | None:

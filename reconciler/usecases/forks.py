@@ -108,7 +108,7 @@ class Forks:
         return await self._runtime.controller.converge(record, timeout_s=FORK_TIMEOUT_S, tell=self._progress.event)
 
     def _alone(self, matter: str) -> AbstractAsyncContextManager[None]:
-        """Keep others from making forks of a cluster, or, shortly, from giving addresses to any."""
+        """Keep others from making forks of a cluster, or, briefly, from giving addresses to any."""
         return locked(forking_lock_path(self._runtime.settings, matter))
 
     async def _record(self, cluster: str, asked: str | None, forks: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Templates are built before the record is changed: a build takes as long as a boot, and rounds are short."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,6 +21,7 @@ from reconciler.model.topology import StartMode
 from reconciler.progress import Progress, said_meanwhile
 from reconciler.records import record_changes
 from reconciler.runtime import Runtime
+from reconciler.templates.builds_meanwhile import PATIENCE_S
 from reconciler.usecases.host_paths import reach_of_commands
 from reconciler.usecases.loading import load_for_host
 from reconciler.usecases.placing import placed
@@ -57,7 +59,7 @@ async def build_templates(
     """Build the templates that are worth it, or demanded, for the nodes that start by a change to `spec`.
 
     What is `planned` is only asked if a node may start as a clone. Raises a `ClusterError` if a node that must be
-    cloned would have no template; others boot, at the latest after `timeout_s`.
+    cloned would have no template; others boot, at the latest after `timeout_s`, or `PATIENCE_S` if that is longer.
     """
     before = await runtime.store.get(cluster)
     if not any(_may_start_as_clone(node) and not _runs(name, before) for name, node in spec.nodes.items()):
@@ -68,6 +70,7 @@ async def build_templates(
     ]
     served = Counter(template.key for template, _ in clones)
     needed = {template.key for template, must_clone in clones if must_clone}
+    until_s = time.monotonic() + max(timeout_s, PATIENCE_S)
     for key, template in {template.key: template for template, _ in clones}.items():
         if key not in needed and served[key] < WORTH_BUILDING:
             continue
@@ -75,7 +78,8 @@ async def build_templates(
             await _build(template, runtime.templates.ensure, progress)
             continue
         try:
-            await _build(template, partial(runtime.templates.try_to_ensure, timeout_s=timeout_s), progress)
+            left_s = max(until_s - time.monotonic(), 0)
+            await _build(template, partial(runtime.templates.try_to_ensure, timeout_s=left_s), progress)
         except ClusterError as error:
             log.warning("template_not_built", template=key, cause=str(error))
 

@@ -86,6 +86,8 @@ async def _wait_for_nodes(
     }:
         told = "; ".join(f"{node} {said}" for node, said in others.items())
         await _pause(changes, until_s, f"{kind.value} of cluster {record.cluster_name!r}: {told}")
+        record = await existing(runtime.store, record.cluster_name)
+        select_nodes(record, nodes)  # one may be gone
     return _held(kind, status, "AsWanted", nodes)
 
 
@@ -180,7 +182,7 @@ async def _wait_for_guests(
         )
     off = [name for name in nodes if record.nodes[name].power is not WantedPower.RUNNING]
     if off or not nodes:
-        told = f"{', '.join(off)} should not be running" if off else "no node should be running"
+        told = f"{', '.join(off)} {'is' if len(off) == 1 else 'are'} not to run" if off else "no node is to run"
         raise InvalidArgument(f"cluster {record.cluster_name!r}: {told}", hint="start them with `cluster_start`")
     since_s = time.monotonic()
     await Inspection(runtime).wait_for_ssh(record, nodes, timeout_s=timeout_s, progress=progress)

@@ -52,7 +52,7 @@ async def join_network(bridge: str, want: HostAddress, run: RunCommand = process
     """
     if others := await other_owners(want.address, bridge, run):
         raise Conflict(
-            f"{want.address} is the host's address at {', '.join(others)} already",
+            f"{want.address} is already the host's address on {', '.join(others)}",
             hint="destroy the fork, and fork again",
         )
     for name, value in _APART.items():

@@ -79,8 +79,8 @@ async def set_tunnel(cluster: str, network: Network, run: RunCommand = process.r
 async def _require_free(want: Tunnel, bridge: str, run: RunCommand) -> None:
     if want.own_address is not None and (others := await other_owners(want.own_address, bridge, run)):
         raise Conflict(
-            f"{want.own_address} is the host's address at {', '.join(others)} already",
-            hint="destroy the fork of the cluster to which that belongs, and fork again",
+            f"{want.own_address} is already the host's address on {', '.join(others)}",
+            hint="destroy the fork that has this address, and fork again",
         )
 
 

@@ -127,7 +127,7 @@ async def test_also_a_program_that_only_chooses_its_address_does_not_reach_the_o
 
 async def test_a_fork_that_lost_the_race_for_an_address_leaves_the_winner_its_rule(bridges: None) -> None:
     before = rules(), routes()
-    with pytest.raises(Conflict, match=f"{OWN} is the host's address at {FORK} already"):
+    with pytest.raises(Conflict, match=f"{OWN} is already the host's address on {FORK}"):
         await join_network(LOSER, wanted(LOSER))
     await leave_network("loser", IPv4Address(OWN))
     assert (rules(), routes()) == before
@@ -161,7 +161,7 @@ async def test_a_tunnel_is_not_joined_by_an_address_that_the_host_has_in_a_fork(
     network = Network(
         bridge=ORIGIN, gateway=GATEWAY, prefix_length=24, forward=Forward.ISOLATED, active=True, tunnel=tunnel
     )
-    with pytest.raises(Conflict, match=f"{OWN} is the host's address at {FORK} already"):
+    with pytest.raises(Conflict, match=f"{OWN} is already the host's address on {FORK}"):
         await set_tunnel("origin", network)
     assert not tap_exists(names.tunnel_name("origin"))
     assert who_answers(device=None) == "fork"

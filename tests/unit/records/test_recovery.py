@@ -97,5 +97,5 @@ def test_behind_a_change_that_cannot_be_read_no_generation_is_made_up() -> None:
     assert [change.changes[0] for change in changes_told(entries)] == [
         "+ cluster of 2 nodes",
         "the change 2 cannot be read",
-        "not told: an earlier change cannot be read",
+        "unknown, as an earlier change cannot be read",
     ]
