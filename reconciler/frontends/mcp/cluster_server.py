@@ -22,6 +22,7 @@ from mcp_types import (
 
 from reconciler import __version__
 from reconciler.frontends.mcp.backend import Backend, lifespan_with
+from reconciler.frontends.mcp.given_up_requests import end_this_request_only
 from reconciler.frontends.mcp.instructions import INSTRUCTIONS
 from reconciler.frontends.mcp.lab_app import with_app
 from reconciler.frontends.mcp.listed_tools import listed_tools
@@ -60,6 +61,7 @@ class ClusterServer(ReadingServer):
             log_level="WARNING",
             cache_hints={"tools/list": CacheHint(ttl_ms=_TOOLS_STAY_MS, scope="public")},
         )
+        self._lowlevel_server.middleware.insert(0, end_this_request_only)
         self._lowlevel_server.add_request_handler("tools/list", PaginatedRequestParams, self._list_tools_for)
 
     async def run_stdio_async(self) -> None:
