@@ -141,7 +141,7 @@ def publish_staged(files: ImageFiles) -> None:
 
 
 def discard_staged(files: ImageFiles) -> None:
-    """Remove what was staged in vain."""
+    """Remove what was staged and not published."""
     for target in _in_order(files):
         _second_name(target).unlink(missing_ok=True)
 

@@ -17,7 +17,7 @@ _AFTER_DAMAGE = "unknown, as an earlier change cannot be read"
 async def history_of(runtime: Runtime, cluster: str) -> list[Change]:
     """Every change of a cluster's record, oldest first, even of a destroyed cluster.
 
-    A change that cannot be read says so, and those after it that they cannot be told.
+    A change that cannot be read says so, and those after it that they are unknown.
     Raises `ClusterNotFound` for a name that never existed.
     """
     return list(changes_told(await entries_of(runtime, cluster)))

@@ -150,8 +150,3 @@ class LiveCluster:
             return self._answered.conditions
         nodes = [node for node in self._answered.nodes if node.name in record.nodes]
         return with_guests(said.conditions, guests_conditions(record, nodes))
-
-
-def _taken(record: ClusterRecord, said: RecordStatus | None) -> frozenset[str]:
-    made = said.snapshots_made if said else frozenset()
-    return frozenset(name for name, of in record.snapshots.items() if of.request in made)
