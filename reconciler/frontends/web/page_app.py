@@ -218,7 +218,11 @@ class _Shown:
 
 
 class _Feed(StreamingResponse):
-    """Events for a viewer, who leaves with the response, wherever it stops."""
+    """Events for a viewer, who leaves with the response, wherever it stops.
+
+    A server that says ASGI 2.4 promises to fail what is sent to a client that has gone, and some of them do not.
+    So it is told that 2.3 is understood here: then Starlette listens for the client's leaving.
+    """
 
     def __init__(
         self, watched: AbstractContextManager[Mailbox], told: Callable[[Mailbox], AsyncIterator[bytes]]
@@ -230,7 +234,7 @@ class _Feed(StreamingResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._watched as viewer:
             self.body_iterator = self._told(viewer)
-            await super().__call__(scope, receive, send)
+            await super().__call__({**scope, "asgi": {**scope["asgi"], "spec_version": "2.3"}}, receive, send)
 
 
 class _Actions:
