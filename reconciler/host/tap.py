@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,15 @@ async def plug_tap(tap: str, bridge: str, *, up: bool = True) -> None:
     await process.run(["ip", "link", "set", "dev", tap, "master", bridge, *(["up"] if up else [])])
 
 
+def existing_taps(taps: Iterable[str]) -> frozenset[str]:
+    """Those of the taps that this host has, by one look at all interfaces. Raises `OperationFailed`."""
+    try:
+        there = {of.name for of in os.scandir(_INTERFACES)}
+    except OSError as error:
+        raise _not_shown(error) from error
+    return frozenset(taps).intersection(there)
+
+
 def tap_exists(tap: str) -> bool:
     """Whether the host has an interface of that name. Raises `OperationFailed` if it does not show them."""
     return _flags(tap) is not None
@@ -109,7 +119,11 @@ def _flags(tap: str) -> int | None:
 def _require_gone(error: OSError) -> None:
     """Raise `OperationFailed` unless the interface that could not be read does not exist, or was just removed."""
     if error.errno not in _GONE or not _INTERFACES.is_dir():
-        raise OperationFailed(
-            f"cannot read the host's interfaces in {_INTERFACES}: {error.filename}: {error.strerror}",
-            hint="mount sysfs on /sys",
-        ) from error
+        raise _not_shown(error) from error
+
+
+def _not_shown(error: OSError) -> OperationFailed:
+    return OperationFailed(
+        f"cannot read the host's interfaces in {_INTERFACES}: {error.filename}: {error.strerror}",
+        hint="mount sysfs on /sys",
+    )

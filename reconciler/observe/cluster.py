@@ -202,7 +202,7 @@ async def _observe_taps(
         active = _active_taps(record.cluster_name, domains)
         try:
             taps = _plugged(active, record.spec.network.bridge)
-            if all(tap.tap_exists(name) for name in active.values()):
+            if tap.existing_taps(active.values()) >= set(active.values()):
                 break
         except OperationFailed as error:
             return domains, dict.fromkeys(active, Unknown(unknown=str(error), code=error.code))
@@ -234,7 +234,8 @@ async def _observe_links(record: ClusterRecord, links: LinkDriver) -> dict[str, 
 
 def _plugged_in(ports: Ports) -> Ports:
     """The ports whose taps exist: without any, no tool has to be asked for their queues."""
-    there = {node: port for node, port in ports.nodes.items() if tap.tap_exists(port.tap)}
+    taps = tap.existing_taps(port.tap for port in ports.nodes.values())
+    there = {node: port for node, port in ports.nodes.items() if port.tap in taps}
     return Ports(there, host_mac=ports.host_mac)
 
 

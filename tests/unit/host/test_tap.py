@@ -1,8 +1,13 @@
 """Cables of taps, as `ip` shows and changes them. Sample: iproute2 6.1."""
 
 import json
+from pathlib import Path
 
-from reconciler.host.tap import Cable, parse_cables, render_cables
+import pytest
+
+from reconciler.errors import OperationFailed
+from reconciler.host import tap
+from reconciler.host.tap import Cable, existing_taps, parse_cables, render_cables
 
 SHOWN = json.dumps(
     [
@@ -24,3 +29,13 @@ def test_only_cables_that_differ_are_told() -> None:
     cables = {"vmc-a": UP, "vmc-b": UP, "vmc-c": DOWN, "vmc-d": DOWN}
     assert render_cables(cables, {"vmc-b", "vmc-c"}) == "link set dev vmc-b down\nlink set dev vmc-d up\n"
     assert render_cables(cables, {"vmc-c", "vmc-d", "vmc-gone"}) == ""
+
+
+def test_one_look_tells_which_interfaces_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap, "_INTERFACES", tmp_path)
+    for name in ("vmc-a", "vmc-b", "eth0"):
+        (tmp_path / name).mkdir()
+    assert existing_taps(["vmc-a", "vmc-b", "vmc-c"]) == {"vmc-a", "vmc-b"}
+    monkeypatch.setattr(tap, "_INTERFACES", tmp_path / "unmounted")
+    with pytest.raises(OperationFailed, match="cannot read the host's interfaces"):
+        existing_taps(["vmc-a"])
