@@ -18,6 +18,7 @@ from reconciler.frontends.cli.cli_logging import configure_logs
 from reconciler.frontends.cli.options import LogOptions
 from tests.bench import (
     artifacts,
+    clones,
     definitions,
     guests,
     hosts,
@@ -43,6 +44,7 @@ BENCHES: Mapping[str, Callable[[], Awaitable[Sequence[Figure]]]] = {
     "hosts": hosts.measure,
     "artifacts": artifacts.measure,
     "guests": guests.measure,
+    "clones": clones.measure,
 }
 
 
