@@ -22,7 +22,7 @@ from reconciler.frontends.mcp.argument_errors import ArgumentsAsSent
 from reconciler.frontends.mcp.brief import brief, without_empty_counts, without_modules
 from reconciler.frontends.mcp.extents import extent_of, extent_parameters
 from reconciler.frontends.mcp.lab_app import DRAWN, drawn_in_app
-from reconciler.frontends.mcp.next_steps import next_step
+from reconciler.frontends.mcp.next_steps import naming_switched_off, next_step
 from reconciler.frontends.mcp.stdio_messages import as_text
 from reconciler.frontends.mcp.tool_definition import ToolDefinition
 from reconciler.frontends.mcp.tool_schemas import parameter_schema
@@ -68,7 +68,10 @@ def protocol_result(
     if tool not in _LISTING_MODULES:
         answer = answer.model_copy(update={"result": without_modules(answer.result)})
     dumped = as_text(answer.model_dump(mode="json"))
-    dumped["next"] = as_text(next_step(tool, arguments, dumped, offered_now.get()))
+    offered = offered_now.get()
+    dumped["next"] = as_text(next_step(tool, arguments, dumped, offered))
+    if error := dumped["error"]:
+        error["message"] = naming_switched_off(error["message"], offered)
     if not extent.full:
         dumped |= {key: brief(getattr(answer, key), dumped[key]) for key in ("result", "error")}
     envelope = abridged(dumped, extent)

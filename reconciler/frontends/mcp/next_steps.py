@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from reconciler.error_codes import ErrorCode
+from reconciler.frontends.mcp.listed_tools import listed_tools
 
 Arguments = Mapping[str, Any]
 
@@ -49,6 +50,13 @@ def next_step(tool: str, arguments: Arguments, answer: Mapping[str, Any], offere
     if offered is not None and any(name not in offered for name in re.findall(r"(\w+)\(", step)):
         return _filled(_EVERYTHING_READS if known["cluster_name"] else "cluster_list()", known)
     return step
+
+
+def naming_switched_off(message: str, offered: Container[str] | None) -> str:
+    """A message that also says which of the tools that it names are not `offered`, so that nobody looks for them."""
+    words = () if offered is None else dict.fromkeys(re.findall(r"\w+", message))
+    missing = [word for word in words if word in listed_tools() and word not in (offered or ())]
+    return f"{message}; switched off on this server: {', '.join(missing)}: ask your user" if missing else message
 
 
 def _step(tool: str, arguments: Arguments, answer: Mapping[str, Any]) -> str:

@@ -31,6 +31,7 @@ from mcp_types import (
 from reconciler.error_codes import ErrorCode
 from reconciler.frontends.mcp.backend import Backend, look
 from reconciler.frontends.mcp.lab_app import APP_URI, lab_app
+from reconciler.frontends.mcp.next_steps import naming_switched_off
 from reconciler.frontends.mcp.prompts import PROMPTS, prompt_text
 from reconciler.frontends.mcp.resources import (
     RESOURCES,
@@ -82,7 +83,7 @@ class ReadingServer(MCPServer[Backend]):
         answer = await look(backend, f"read:{reader.tool}", lambda use: reader.read(use, names))
         if answer.error is not None:
             kind = ResourceNotFoundError if answer.error.code in _NOT_THERE else ResourceError
-            raise kind(f"{answer.error.code}: {answer.error.message}")
+            raise kind(f"{answer.error.code}: {naming_switched_off(answer.error.message, self._looking)}")
         return [ReadResourceContents(content=await content_of(answer), mime_type=reader.mime_type)]
 
     async def list_prompts(self) -> list[Prompt]:

@@ -65,6 +65,18 @@ async def test_a_server_offers_what_its_mode_permits_and_says_why_it_does_not_of
         assert "only tools that change nothing and only the toolsets exec, snapshot" in words
 
 
+async def test_a_remedy_that_names_a_tool_which_is_switched_off_says_so(configuration: dict[str, str]) -> None:
+    async with Client(ClusterServer(Mode(toolsets=frozenset({Toolset.EXEC}))), cache=None) as client:
+        agent = await agent_of(client)
+        said = await agent.call("node_exec", cluster_name="lab", node_name="n0", command="true")
+        assert "`cluster_define` creates one" in said["error"]["message"]
+        missing = "switched off on this server: cluster_adopt, cluster_define: ask your user"
+        assert said["error"]["message"].endswith(missing)
+        assert said["next"] == 'cluster_status(cluster_name="lab")' or said["next"] == "cluster_list()"
+        with pytest.raises(Exception, match=missing):
+            await client.read_resource("vmcluster://clusters/lab/status")
+
+
 def test_options_beat_the_environment_which_beats_the_file(
     configuration: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

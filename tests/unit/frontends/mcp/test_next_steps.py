@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.error_codes import ErrorCode
 from reconciler.frontends.mcp.listed_tools import listed_tools
-from reconciler.frontends.mcp.next_steps import _AFTER, next_step
+from reconciler.frontends.mcp.next_steps import _AFTER, naming_switched_off, next_step
 from reconciler.frontends.mcp.tools import TOOLS
 from tests.unit.frontends.mcp.test_answer_limits import plenty_of
 
@@ -49,6 +49,16 @@ def test_a_tool_that_is_switched_off_is_no_next_step() -> None:
     offered = {"cluster_list", "cluster_status"}
     assert next_step("cluster_status", {}, answer, offered) == 'cluster_status(cluster_name="lab")'
     assert next_step("cluster_list", {}, {"result": [], "error": None}, offered) == "cluster_list()"
+
+
+def test_a_message_says_which_of_the_tools_it_names_are_switched_off() -> None:
+    message = "it is off (`cluster_start` boots it, `node_exec` runs what you like)"
+    assert (
+        naming_switched_off(message, {"node_exec"})
+        == f"{message}; switched off on this server: cluster_start: ask your user"
+    )
+    assert naming_switched_off(message, listed_tools()) == message
+    assert naming_switched_off(message, None) == message
 
 
 @pytest.mark.parametrize(
