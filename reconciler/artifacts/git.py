@@ -1,6 +1,8 @@
 """What git knows of a build tree. A tree may belong to somebody else: no program named in its configuration is run."""
 
+import asyncio
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +12,9 @@ from reconciler.process import Completed, run
 
 _LOG_MAX_LINES = 200
 _TIMEOUT_S = 20.0
+_MOST_DIRECTORIES = 100_000
+_HOOKS = "hooks"
+"""Often links to scripts elsewhere; nothing here runs them or reads their names."""
 # Without these git may run programs that the repository's own configuration names (git-config(1)); with
 # safe.directory it answers root about a user's tree.
 _HARMLESS = ("safe.directory=*", "core.fsmonitor=false", "log.showSignature=false", "core.pager=cat")
@@ -45,17 +50,43 @@ async def git_facts(source: Opened) -> GitFacts:
 
 
 async def _within_reach(tree: Path, roots: tuple[Roots, ...]) -> bool:
-    """Whether the repository, wherever a `.git` file in the tree leads, is open to the caller who named the tree.
-
-    Objects that it borrows from other repositories (gitrepository-layout(5)) may be anybody's.
-    """
+    """Whether the repository, wherever a `.git` file in the tree leads, is open to the caller who named the tree."""
     answer = await _git(tree, "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
+    if answer.exit_code != 0:
+        return False
     places = [Path(os.fsdecode(line)) for line in answer.stdout.splitlines()]
-    for place in places if roots else ():
-        borrowing = place / "objects" / "info" / "alternates"
-        if why_out_of_reach(place, *roots) or (any(of.directories is not None for of in roots) and borrowing.exists()):
+    limited = bool(roots) and all(of.directories is not None for of in roots)
+    return not limited or await asyncio.to_thread(_are_open, places, roots)
+
+
+def _are_open(places: Iterable[Path], roots: tuple[Roots, ...]) -> bool:
+    """Whether all that git reads in these directories is open: it follows links, whatever they stand for.
+
+    Objects that are borrowed from other repositories (gitrepository-layout(5)) may be anybody's.
+    """
+    ahead, seen = list(places), set[str]()
+    if any((place / "objects" / "info" / "alternates").exists() for place in ahead):
+        return False
+    while ahead:
+        place = ahead.pop()
+        if (real := os.path.realpath(place)) in seen:
+            continue
+        seen.add(real)
+        if why_out_of_reach(place, *roots) or len(seen) > _MOST_DIRECTORIES:
             return False
-    return answer.exit_code == 0
+        if place.is_dir():
+            ahead += _ways_on(place)
+    return True
+
+
+def _ways_on(directory: Path) -> list[Path]:
+    """The links and directories in a directory of a repository."""
+    with os.scandir(directory) as entries:
+        return [
+            Path(entry.path)
+            for entry in entries
+            if entry.name != _HOOKS and (entry.is_symlink() or entry.is_dir(follow_symlinks=False))
+        ]
 
 
 async def git_log(tree: Path, since_sha: str, until_sha: str) -> str | None:

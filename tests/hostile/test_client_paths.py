@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -85,17 +86,50 @@ def test_no_tool_reads_or_writes_what_is_closed(server: Server, sandbox: Sandbox
             assert SECRET not in json.dumps(said)
 
 
-@pytest.mark.parametrize("borrowed", ["its repository", "its objects"])
+def borrow_repository(build: Path, theirs: Path) -> None:
+    shutil.rmtree(build / ".git")
+    (build / ".git").write_text(f"gitdir: {theirs}/.git\n")
+
+
+def borrow_objects(build: Path, theirs: Path) -> None:
+    (build / ".git/objects/info/alternates").write_text(f"{theirs}/.git/objects\n")
+
+
+def link_to_objects_and_branches(build: Path, theirs: Path) -> None:
+    for name in ("objects", "refs/heads"):
+        shutil.rmtree(build / ".git" / name)
+        (build / ".git" / name).symlink_to(theirs / ".git" / name)
+
+
+def link_to_packs_and_a_branch(build: Path, theirs: Path) -> None:
+    subprocess.run(["git", "-C", theirs, "repack", "-adq"], check=True)
+    shutil.rmtree(build / ".git/objects/pack")
+    (build / ".git/objects/pack").symlink_to(theirs / ".git/objects/pack")
+    branch = "refs/heads/secret-branch"
+    (build / ".git" / branch).unlink()
+    (build / ".git" / branch).symlink_to(theirs / ".git" / branch)
+
+
+def link_to_links(build: Path, theirs: Path) -> None:
+    """The first links stay among what is open."""
+    link_to_objects_and_branches(build, theirs)
+    for name in ("objects", "refs"):
+        (build / ".git" / name).rename(build / name)
+        (build / ".git" / name).symlink_to(build / name)
+
+
+BORROWED = [borrow_repository, borrow_objects, link_to_objects_and_branches, link_to_packs_and_a_branch, link_to_links]
+
+
+@pytest.mark.parametrize("borrow", BORROWED)
 def test_nothing_is_told_of_a_repository_that_a_build_only_points_to(
-    server: Server, sandbox: Sandbox, borrowed: str
+    server: Server, sandbox: Sandbox, borrow: Callable[[Path, Path], None]
 ) -> None:
     build, theirs = sandbox.project / "build", repository(sandbox.root / "state" / "theirs")
-    if borrowed == "its repository":
-        (build / ".git").write_text(f"gitdir: {theirs}/.git\n")
-    else:
-        own = repository(build)
-        assert server.call("artifact_register", {"source_path": str(build)})["result"]["git_branch"] == "secret-branch"
-        (own / ".git/objects/info/alternates").write_text(f"{theirs}/.git/objects\n")
+    repository(build)
+    (build / ".git/hooks/post-commit").symlink_to(sandbox.closed)
+    assert server.call("artifact_register", {"source_path": str(build)})["result"]["git_branch"] == "secret-branch"
+    borrow(build, theirs)
     said = server.call("artifact_register", {"source_path": str(build)})
     assert (said["result"]["git_sha"], said["result"]["git_branch"]) == (None, None)
 
