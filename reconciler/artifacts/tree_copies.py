@@ -9,13 +9,14 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from reconciler.artifacts.objects import Objects
 from reconciler.artifacts.tree_entries import EntryKind, TreeEntry
 from reconciler.files.atomic import reporting_os_errors
 from reconciler.files.locks import try_lock
+from reconciler.files.removal import remove_tree
 
 _LINKS_MAX = 32_000
 """ext4 allows twice as many (ext4(5)); views share a file, and are few."""
@@ -35,7 +36,7 @@ def tree_copy(store_dir: Path, objects: Objects, entries: Sequence[TreeEntry]) -
             _fill(os.fsencode(view / "tree"), objects, entries)
         yield view / "tree"
     finally:
-        _delete(view)
+        remove_tree(view)
         os.close(lock)
 
 
@@ -45,7 +46,7 @@ def sweep_tree_copies(store_dir: Path) -> None:
         lock = os.open(view, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             if try_lock(lock):
-                _delete(view)
+                remove_tree(view)
         finally:
             os.close(lock)
 
@@ -80,10 +81,3 @@ def _make_file(place: bytes, entry: TreeEntry, kept: bytes) -> None:
     shutil.copyfile(kept, place)
     os.chmod(place, entry.mode)
     os.utime(place, ns=(entry.mtime_ns, entry.mtime_ns))
-
-
-def _delete(view: Path) -> None:
-    for directory, _, _ in os.walk(view):  # top down: a directory is made accessible before it is listed
-        with suppress(FileNotFoundError):
-            Path(directory).chmod(0o700)
-    shutil.rmtree(view, ignore_errors=True)

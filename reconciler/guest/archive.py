@@ -20,6 +20,8 @@ HEADER_LIMIT_BYTES = 64 * 1024
 """Limit of the records before one entry."""
 SEGMENTS_LIMIT = 1_000_000
 _DIGITS = 20
+_LARGEST = (1 << 63) - 1
+"""No file or offset in one is larger (off_t)."""
 _TIME = re.compile(r"-?[0-9]{1,19}(\.[0-9]{0,20})?")
 _FILES = frozenset({tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.CONTTYPE})
 _EMPTY = frozenset(
@@ -105,7 +107,7 @@ class Archive:
 
     def _file(self, stored: int, records: Mapping[str, str]) -> tuple[int, "array[int]"]:
         """The length of a file and the map of its content; the content follows in the stream."""
-        if stored < 0:
+        if not 0 <= stored <= _LARGEST:  # a header has room for 95 bits, and a sign
             raise ValueError(f"a file of {stored} bytes")
         self._left, self._padding = stored, -stored % tarfile.BLOCKSIZE
         if "GNU.sparse.realsize" not in records:
@@ -184,7 +186,9 @@ def _path(text: str) -> str:
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < _DIGITS):
         raise ValueError(f"{text[:_DIGITS]!r} is no number")
-    return int(text)
+    if (number := int(text)) > _LARGEST:
+        raise ValueError(f"{number} is more than any file has bytes")
+    return number
 
 
 def _require_rising(segments: "array[int]", size: int) -> None:

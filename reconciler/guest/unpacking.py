@@ -10,7 +10,6 @@ import errno
 import os
 import re
 import secrets
-import shutil
 import stat
 import sys
 import tarfile
@@ -21,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from reconciler.errors import ClusterError, InvalidArgument, OperationFailed
+from reconciler.files.removal import remove_tree
 from reconciler.files.roots import Held, PlaceToMake
 from reconciler.files.space import SpaceGuard
 from reconciler.guest.archive import Archive, Entry
@@ -78,7 +78,9 @@ class Unpacked:
 
     def discard(self) -> None:
         """Delete it."""
-        shutil.rmtree(self.workplace, ignore_errors=True, dir_fd=self.directory.fileno())
+        remove_tree(_path_of(self.inside))
+        with suppress(OSError):
+            os.rmdir(self.workplace, dir_fd=self.directory.fileno())
 
     def _close_to_others(self, name: str) -> None:
         """Remove from the new file the permissions for others that the replaced file does not have."""

@@ -82,6 +82,18 @@ CLAIMS = {
     "a record of a million digits": header("x", tarfile.XHDTYPE, size=60_000) + b"1" * 60_416,
     "a size below zero": extended(("size", "-512")) + header("t"),
     "a size beyond numbers": extended(("size", "9" * 5000)) + header("t"),
+    "a size of 88 bits": header("t", size=1 << 87),
+    "a size of the opposite sign": header("t", size=-1),
+    "more holes than a file can have": extended(*SPARSE, ("GNU.sparse.realsize", str(1 << 63)))
+    + header("t", size=512)
+    + b"0\n".ljust(512, b"\0"),
+    "a hole beyond any file": extended(*SPARSE, ("GNU.sparse.realsize", "9" * 19))
+    + header("t", size=512)
+    + f"1\n{'9' * 19}\n0\n".encode().ljust(512, b"\0"),
+    "directories in one another, and one outside": b"".join(
+        extended(("path", "t" + "/d" * depth)) + header("x", DIR) for depth in range(1200)
+    )
+    + header("../t", DIR),
     "a link with content": header("t", SYM, size=8 * MIB, link="a"),
     "a kind that nobody knows": header("t", b"Z", size=512) + bytes(512),
     "a file that ends early": header("t", size=64 * MIB) + b"x",
