@@ -18,7 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from platformdirs import user_runtime_path
 
-from reconciler.errors import HostOccupied, StoreUnavailable
+from reconciler.errors import Conflict, HostOccupied, StoreUnavailable
+from reconciler.files.exposure import require_unexposed
 from reconciler.store.lease import Holder, Lease
 
 DIRECTORY = Path("/run/vmcluster")
@@ -130,9 +131,22 @@ def _for_users_of(directory: Path, sockets: tuple[Path, ...]) -> Path:
     except FileExistsError:
         return directory
     except PermissionError:
-        return user_runtime_path(DIRECTORY.name)
+        return _of_this_user()
     except OSError as error:
         raise _unusable(directory, error.strerror or str(error)) from error
+    return directory
+
+
+def _of_this_user() -> Path:
+    """In the user's runtime directory, which is below /tmp if there is no other, where anybody may have made it."""
+    try:
+        directory = user_runtime_path(DIRECTORY.name)
+        require_unexposed(directory.parent)
+    except (OSError, Conflict) as error:
+        raise StoreUnavailable(
+            f"the lease of this host cannot be taken in this user's runtime directory: {error}",
+            hint="set XDG_RUNTIME_DIR to a directory that only this user can change",
+        ) from error
     return directory
 
 

@@ -223,6 +223,26 @@ def test_who_may_not_make_the_directory_has_one_for_all_stores_of_his_own(
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
+@as_root
+@pytest.mark.parametrize("owner", [0, NOBODY], ids=["a directory open to all", "a directory that is not taken"])
+def test_a_runtime_directory_that_others_have_made_below_tmp_is_a_clear_error(
+    open_path: Path, monkeypatch: pytest.MonkeyPatch, owner: int
+) -> None:
+    """As `platformdirs` has answered at first, and later."""
+    uri = silent_libvirt(open_path)
+    (open_path / "planted").mkdir()
+    (open_path / "planted").chmod(0o777)
+
+    def planted(name: str) -> Path:
+        if owner:
+            raise PermissionError(f"it is owned by uid {owner}")
+        return open_path / "planted" / name
+
+    monkeypatch.setattr(host_lease, "user_runtime_path", planted)
+    assert _another_user(open_path, uri, monkeypatch) == "unusable"
+    assert list((open_path / "planted").iterdir()) == []
+
+
 def _another_user(directory: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """How a turn ends of somebody who is in the group of libvirt's users."""
     runtime = directory / "runtime"
