@@ -25,7 +25,6 @@ from reconciler.artifacts.upload import (
 )
 from reconciler.concurrency import together
 from reconciler.errors import ClusterError
-from reconciler.files.locks import locked
 from reconciler.guest.address import GuestAddress
 from reconciler.guest.openssh import write_known_hosts
 from reconciler.guest.pool import SshPool
@@ -90,7 +89,8 @@ class Delivery:
     async def _to_node(self, address: GuestAddress, entries: Sequence[TreeEntry], *, force: bool) -> NodeSync:
         began = time.monotonic()
         try:
-            async with self._slots, locked(self._lock_path(address), timeout_s=self._timeout_s):
+            alone = self._library.alone_on(address.cluster, (address.node,), timeout_s=self._timeout_s)
+            async with self._slots, alone:
                 outcome = await self._deliver(address, entries, force=force)
         except ClusterError as error:
             outcome = NodeSync(
@@ -146,9 +146,6 @@ class Delivery:
         store = self._library.store_dir
         known = [each for each in others if each != self._artifact_id and manifest_path(store, each).exists()]
         return best_basis(entries, [(each, self._library.entries(each)) for each in known[:_CANDIDATES]])
-
-    def _lock_path(self, address: GuestAddress) -> Path:
-        return self._library.store_dir / "locks" / f"{address.cluster}.{address.node}"
 
     def _tell(self, outcome: NodeSync) -> None:
         code = outcome.error.code.value if outcome.error else None

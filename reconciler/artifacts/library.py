@@ -5,8 +5,8 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence, Set
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -53,6 +53,15 @@ class Library:
     def in_use(self) -> AbstractAsyncContextManager[None]:
         """While it is held, nothing is removed from the store."""
         return locked(self.store_dir / "lock", shared=True)
+
+    @asynccontextmanager
+    async def alone_on(self, cluster: str, nodes: Iterable[str], *, timeout_s: float) -> AsyncIterator[None]:
+        """While it is held, nobody else changes what is on these nodes. Raises `OperationTimeout`."""
+        async with AsyncExitStack() as stack:
+            for node in sorted(nodes):
+                lock = self.store_dir / "locks" / f"{cluster}.{node}"
+                await stack.enter_async_context(locked(lock, timeout_s=timeout_s))
+            yield
 
     async def register(
         self,

@@ -1,7 +1,7 @@
 """Artifacts on nodes: copying them there, installing and uninstalling them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from reconciler.artifacts.delivery import Delivery
@@ -19,6 +19,7 @@ from reconciler.artifacts.installation import (
 )
 from reconciler.artifacts.library import Library
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, require_base
+from reconciler.artifacts.tree_entries import TreeEntry
 from reconciler.artifacts.upload import NodePlace
 from reconciler.concurrency import together
 from reconciler.errors import ArtifactNotSynced, ClusterError, LibvirtUnavailable
@@ -105,7 +106,16 @@ class Deployment:
         payload = payload_of(entries, install_mode)
         targets = await self._running_targets(cluster, nodes)
         places = [NodePlace(each, base, artifact.artifact_id) for each in targets]
-        self._progress.report(f"examining {', '.join(of.node for of in targets)}")
+        async with self._library.alone_on(cluster, (each.node for each in targets), timeout_s=timeout_s):
+            per_node = await self._install_at(places, install_mode, payload, timeout_s)
+        status = InstallStatus(artifact_id=artifact.artifact_id, per_node=per_node)
+        _require_all(status, {node: of.error for node, of in per_node.items()}, "was not installed")
+        return status
+
+    async def _install_at(
+        self, places: Sequence[NodePlace], install_mode: InstallMode, payload: Sequence[TreeEntry], timeout_s: float
+    ) -> dict[str, NodeInstall]:
+        self._progress.report(f"examining {', '.join(of.address.node for of in places)}")
         examined = dict(
             zip(places, await together(*(examine_node(self._runtime.ssh, of) for of in places)), strict=True)
         )
@@ -121,14 +131,11 @@ class Deployment:
                 self._runtime.ssh, place, install_mode, payload, examined[place], timeout_s=timeout_s
             )
 
-        per_node = await _on_each(
+        return await _on_each(
             {place.address.node: partial(work, place) for place in places},
             self._progress,
             what_runs(install_mode, len(payload)),
         )
-        status = InstallStatus(artifact_id=artifact.artifact_id, per_node=per_node)
-        _require_all(status, {node: of.error for node, of in per_node.items()}, "was not installed")
-        return status
 
     async def uninstall(
         self,
@@ -145,7 +152,8 @@ class Deployment:
         targets = await self._running_targets(cluster, nodes)
         step = forget_installation if forget_only else partial(uninstall_from_node, timeout_s=timeout_s)
         work = {each.node: partial(step, self._runtime.ssh, each) for each in targets}
-        per_node = await _on_each(work, self._progress, "removing what is installed")
+        async with self._library.alone_on(cluster, work, timeout_s=timeout_s):
+            per_node = await _on_each(work, self._progress, "removing what is installed")
         status = InstallStatus(artifact_id=None, per_node=per_node)
         _require_all(status, {node: of.error for node, of in per_node.items()}, "was not uninstalled")
         return status

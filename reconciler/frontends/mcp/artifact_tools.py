@@ -15,7 +15,7 @@ from reconciler.frontends.mcp.arguments import (
     SourcePath,
     TransferTimeout,
 )
-from reconciler.frontends.mcp.backend import Call, ask
+from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.tool_definition import ADDS, LOOKS, TAKES_AWAY, ToolDefinition
 from reconciler.model.choices import BuildType, InstallMode
 from reconciler.model.results import (
@@ -43,7 +43,7 @@ async def artifact_register(
     The same tree has the same ID. `excluded` lists what cannot be stored, with the reason. CONFLICT: the tree changed
     meanwhile; wait for the build to finish.
     """
-    return await ask(
+    return await settle(
         call,
         lambda use: use.artifacts.register(
             source_path, BuildType(build_type), kernel_version=kernel_version, metadata=metadata
@@ -75,7 +75,7 @@ async def artifact_sync(
     Nodes where it is complete are skipped; only differences to an earlier artifact are sent. An incomplete tree never
     counts as complete: call again.
     """
-    return await ask(
+    return await settle(
         call,
         lambda use: use.deployment.sync(
             cluster_name, artifact_id, nodes=nodes, force=force, dest_base=dest_base, timeout_s=timeout_s
@@ -97,7 +97,7 @@ async def artifact_install(
     Modules are not loaded: run `modprobe` with node_exec_all. Reverting to an earlier snapshot undoes it.
     INVALID_ARGUMENT: a module is for another kernel; nothing was installed.
     """
-    return await ask(
+    return await settle(
         call,
         lambda use: use.deployment.install(
             cluster_name,
@@ -120,7 +120,7 @@ async def artifact_uninstall(
     ] = False,
 ) -> ToolResult[InstallStatus]:
     """Remove what artifact_install put on the nodes. Loaded modules stay loaded, synced trees stay there."""
-    return await ask(
+    return await settle(
         call, lambda use: use.deployment.uninstall(cluster_name, nodes=nodes, forget_only=forget, timeout_s=timeout_s)
     )
 

@@ -12,6 +12,8 @@ from mcp.client.stdio import StdioServerParameters
 from reconciler.model.choices import StopMode
 from reconciler.store.lease import FILE_NAME, Lease
 from reconciler.store.sqlite import SqliteStore
+from reconciler.usecases.build_trees import Artifacts
+from reconciler.usecases.deployment import Deployment
 from tests.unit.frontends.mcp.conftest import Agent, agent_of
 from tests.unit.frontends.mcp.test_answers import stored
 from tests.waiting import PATIENCE_S, eventually
@@ -77,6 +79,38 @@ async def test_a_change_goes_on_when_its_call_is_cancelled(
         while (status := await store.status("lab")) is None:
             await asyncio.sleep(0.02)
     assert [obstacle.code for obstacle in status.obstacles] == ["LIBVIRT_UNAVAILABLE"]
+
+
+ON_NODES = {"cluster_name": "lab", "artifact_id": "a" * 64}
+ON_ARTIFACTS: dict[str, tuple[type, str, dict[str, str]]] = {
+    "artifact_register": (Artifacts, "register", {"source_path": "/tree"}),
+    "artifact_sync": (Deployment, "sync", ON_NODES),
+    "artifact_install": (Deployment, "install", ON_NODES),
+    "artifact_uninstall": (Deployment, "uninstall", {"cluster_name": "lab"}),
+}
+
+
+@pytest.mark.parametrize("tool", ON_ARTIFACTS)
+async def test_work_on_artifacts_goes_on_when_its_call_is_cancelled(
+    tool: str, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, enough, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work(*_: object, **__: object) -> None:
+        began.set()
+        await enough.wait()
+        done.set()
+
+    kind, verb, arguments = ON_ARTIFACTS[tool]
+    monkeypatch.setattr(kind, verb, work)
+    long = asyncio.create_task(agent.call(tool, **arguments))
+    await asyncio.wait_for(began.wait(), PATIENCE_S)
+    long.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await long
+    assert (await agent.call("cluster_list"))["success"], "the server has heard of the cancellation"
+    enough.set()
+    await asyncio.wait_for(done.wait(), PATIENCE_S)
 
 
 @pytest.mark.usefixtures("lease")
