@@ -34,6 +34,9 @@ log = structlog.get_logger(__name__)
 
 Report = Callable[[str], None]
 
+_RELEASE_BYTES = 4096
+"""More than any file that holds a kernel's release has."""
+
 
 class Library:
     """The store of trees in `store_dir`, and the registry of what is known about them.
@@ -153,7 +156,10 @@ class Library:
     def _release_file(self, entries: Sequence[TreeEntry]) -> bytes | None:
         by_path = {entry.path: entry for entry in entries if entry.kind is EntryKind.FILE}
         found = next((by_path[path] for path in facts.UTS_RELEASE_PATHS if path in by_path), None)
-        return self.objects.path(found.content.decode()).read_bytes()[:4096] if found else None
+        if found is None:
+            return None
+        with self.objects.path(found.content.decode()).open("rb") as file:
+            return file.read(_RELEASE_BYTES)
 
     def _collect(self) -> int:
         """Delete what belongs to no registered artifact, what no manifest lists, and what killed processes left."""

@@ -13,6 +13,9 @@ from reconciler.errors import Conflict, InvalidArgument
 from reconciler.files.atomic import fsync_path
 from reconciler.files.plain import read_plain_file
 
+DESCRIPTION_LIMIT_BYTES = 64 * 1024
+"""Several times what any has; the owner of an image may have put anything beside it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFiles:
@@ -71,7 +74,8 @@ def describe(files: ImageFiles, recipe_digest: str, kernel_version: str, cmdline
 def read_description(files: ImageFiles) -> ImageDescription | None:
     """The description of an image; None if it is missing or unreadable."""
     try:
-        return ImageDescription.model_validate_json(read_plain_file(files.description))
+        text = read_plain_file(files.description, limit_bytes=DESCRIPTION_LIMIT_BYTES)
+        return ImageDescription.model_validate_json(text)
     except (OSError, ValidationError):
         return None
 

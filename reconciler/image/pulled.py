@@ -13,7 +13,13 @@ from reconciler.files.atomic import create_whole, fsync_path, reporting_os_error
 from reconciler.files.plain import read_plain_file
 from reconciler.files.space import require_space
 from reconciler.image.checksums import Checksum
-from reconciler.image.published import FileFacts, ImageFiles, is_unchanged, read_description
+from reconciler.image.published import (
+    DESCRIPTION_LIMIT_BYTES,
+    FileFacts,
+    ImageFiles,
+    is_unchanged,
+    read_description,
+)
 from reconciler.model.base import Frozen
 from reconciler.model.named_image import ImageOrigin
 from reconciler.process import run
@@ -25,7 +31,6 @@ CONVERTIBLE = frozenset({RAW, "vdi", "vhdx", "vpc"})
 
 _MODE = 0o644
 _CONVERT_TIMEOUT_S = 3600.0
-_DESCRIPTION_LIMIT_BYTES = 64 * 1024
 _CHUNK_BYTES = 1 << 20
 _BLOCKS_PER_TABLE = 8
 """A block of 512 KiB, the smallest that is usual, may need a table of 64 KiB for itself."""
@@ -44,7 +49,7 @@ class PulledDescription(Frozen):
 def pull_description(disk: Path) -> PulledDescription | None:
     """The description of an image that was pulled; None if there is none. Blocking."""
     try:
-        text = read_plain_file(ImageFiles.beside(disk).description, limit_bytes=_DESCRIPTION_LIMIT_BYTES)
+        text = read_plain_file(ImageFiles.beside(disk).description, limit_bytes=DESCRIPTION_LIMIT_BYTES)
         return PulledDescription.model_validate_json(text)
     except (OSError, ValidationError):
         return None

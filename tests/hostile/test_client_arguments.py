@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import os
 import random
 import struct
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from tests.hostile.client import (
 )
 from tests.hostile.tally import Tally
 from tests.unit.artifacts.samples import elf
+from tests.unit.desired.files import GIB, qcow2_header
 
 AT_ONCE = 20
 TAKERS = (("node_exec", "stdin"), ("cluster_plan", "topology"), ("artifact_register", "source_path"))
@@ -206,6 +208,32 @@ def test_modules_of_any_size_cost_a_registration_no_memory(server: Server, sandb
     server.greet()
     server.require_well()
     before = server.memory_bytes()
+    assert server.call("artifact_register", {"source_path": str(build)})["success"]
+    tally.grew(server.memory_bytes("VmHWM") - before)
+
+
+ONE_NODE = """\
+cluster_name: lab
+base_image: {image}
+network: {{name: labnet, bridge: virbr-lab, subnet: 10.7.0.0/24}}
+nodes: [{{name: a, vcpus: 1, memory_mb: 512, ip: 10.7.0.10}}]
+"""
+
+
+def test_files_that_are_looked_for_beside_others_cost_no_memory_of_whatever_size(
+    server: Server, sandbox: Sandbox, tally: Tally
+) -> None:
+    image, build = sandbox.project / "image.qcow2", sandbox.project / "kernel"
+    image.write_bytes(qcow2_header(GIB))
+    (build / "include" / "config").mkdir(parents=True)
+    for path in (image.with_suffix(".json"), build / "include" / "config" / "kernel.release"):
+        path.touch()
+        os.truncate(path, 400 << 20)
+    topology = ONE_NODE.format(image=image)
+    server.greet()
+    server.require_well()
+    before = server.memory_bytes()
+    assert server.call("cluster_plan", {"topology_yaml": topology})["error"]["code"] == "TOPOLOGY_INVALID", "no key"
     assert server.call("artifact_register", {"source_path": str(build)})["success"]
     tally.grew(server.memory_bytes("VmHWM") - before)
 
