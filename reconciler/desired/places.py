@@ -35,7 +35,9 @@ def find_places(values: TopologyValues) -> Iterator[Finding]:
 
 
 def find_kept(values: TopologyValues, places: Collection[Path]) -> Iterator[Finding]:
-    """Disks among the files of any cluster, or in a directory where we keep something else; links are followed."""
+    """Disks or layers among the files of any cluster, disks where we keep something else; links are followed."""
+    if values.overlay_dir is not None and (whose := _whose_files(values.overlay_dir / "CLUSTER")):
+        yield Finding(("overlay_dir",), f"{values.overlay_dir} is among the files of {whose} (use another directory)")
     for disk in values.disks:
         if disk.path is not None and (whose := _who_keeps(Path(os.path.realpath(disk.path)), places)):
             yield Finding((*disk.location, "path"), f"{disk.path} is among the files of {whose} (use another path)")
@@ -44,7 +46,11 @@ def find_kept(values: TopologyValues, places: Collection[Path]) -> Iterator[Find
 def _who_keeps(path: Path, places: Collection[Path]) -> str | None:
     if kept := next((place for place in places if path.is_relative_to(os.path.realpath(place))), None):
         return f"vmcluster in {kept}"
-    for directory in path.parents:
+    return _whose_files(path)
+
+
+def _whose_files(path: Path) -> str | None:
+    for directory in Path(os.path.realpath(path)).parents:
         mark = mark_behind(directory)
         if mark is not None and mark.kind is OwnedKind.DIRECTORY:
             return f"cluster {mark.cluster} in {directory}"

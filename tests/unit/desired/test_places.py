@@ -84,6 +84,16 @@ def test_what_vmcluster_keeps_is_no_disk(host: Path, name: str) -> None:
         load_spec(host / "lab.yaml", settings_in(host).model_copy(update=kept))
 
 
+@pytest.mark.parametrize("place", ["overlays/other", "overlays/other/snapshots/new", "way", "way/further"])
+def test_no_layers_are_put_among_the_files_of_a_cluster(load: Load, host: Path, place: str) -> None:
+    other = host / "overlays" / "other"
+    ensure_our_directory(other, "other", None)
+    (other / "snapshots").mkdir()
+    (host / "way").symlink_to(other / "snapshots")
+    with pytest.raises(TopologyInvalid, match=r"overlay_dir: .* is among the files of cluster other in"):
+        load(f"{TOPOLOGY}overlay_dir: {place}\n")
+
+
 def test_a_directory_of_layers_is_made_where_it_is_missing(load: Load, host: Path) -> None:
     (host / "linked").symlink_to("images")
     for place in ("new", "new/er", "images", "linked", "/dev/shm/vmcluster-test", "/usr/local/vmcluster-test"):
