@@ -1,7 +1,6 @@
 """Tells MCP clients of the server, in their own configuration files, with the rights of their user."""
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from reconciler.client_setup.accounts import UserAccount, acting_as
 from reconciler.client_setup.changed_files import ChangedFile, ChangeJournal
 from reconciler.client_setup.registration import ClientPlan, plan_registrations
 from reconciler.errors import ClusterError, Conflict
+from reconciler.programs import find_program
 from reconciler.progress import Report
 
 _PROGRAM = "vmcluster-mcp"
@@ -28,8 +28,8 @@ class Undone:
 def server_command(account: UserAccount) -> list[str]:
     """How a client of that user starts the server: with sudo(8), if root sets up the host for them."""
     beside = Path(sys.executable).with_name(_PROGRAM)
-    program = str(beside) if beside.exists() else shutil.which(_PROGRAM)
-    command = [program] if program else [sys.executable, "-m", "reconciler"]
+    program = str(beside) if beside.exists() else find_program(_PROGRAM)
+    command = [program] if program else [sys.executable, "-P", "-m", "reconciler"]
     as_root = os.geteuid() == _ROOT_UID and account.uid != _ROOT_UID
     return ["sudo", "-n", *command] if as_root else command
 

@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import stat
+import sys
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -270,6 +271,19 @@ def test_clients_of_a_user_for_whom_root_sets_up_the_host_start_the_server_with_
         assert rule == f"ada ALL=(root) NOPASSWD: {' '.join(command[2:])}"
     else:
         assert (command[0] != "sudo", rule) == (True, None)
+
+
+def test_no_client_is_told_to_load_the_server_from_the_directory_that_it_starts_it_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be a project's, and with the rule for sudo its code would run as root."""
+    (tmp_path / "vmcluster-mcp").write_text("#!/bin/sh\n")
+    (tmp_path / "vmcluster-mcp").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", ":.")
+    monkeypatch.setattr("reconciler.programs._SYSTEM_DIRECTORIES", ())
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python3")
+    assert server_command_here()[-4:] == ["/nonexistent/python3", "-P", "-m", "reconciler"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
