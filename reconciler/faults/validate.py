@@ -96,7 +96,7 @@ def impair_fault(
     if request.impairment == Impairment():
         raise NoParameters(
             "no impairment was requested: every parameter is zero",
-            hint="give `delay_ms` (latency_ms), `loss_pct`, `duplicate_pct`, `corrupt_pct` or `rate_kbit`",
+            hint="give `delay_ms`, `loss_pct`, `duplicate_pct`, `corrupt_pct` or `rate_kbit`",
         )
     _refuse(problems)
     return ImpairFault(handle_id=handle_id, created_at=created_at, expires_at=expires_at, request=request)

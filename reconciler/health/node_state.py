@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from reconciler.desired.ended_nodes import ends_that_stay
-from reconciler.errors import ClusterNotRunning, SshTimeout
+from reconciler.errors import ClusterError, ClusterNotRunning, SshTimeout
 from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.no_login import quiet, remedy_of
 from reconciler.health.node_failures import only_one
@@ -115,9 +115,15 @@ def unlike_wanted(wanted: WantedPower, restart: RestartPolicy, power: Power | Un
     return f"it {why(halt) if halt else 'is off'}{stays}; `cluster_start` boots it"
 
 
-async def with_life_signs(record: ClusterRecord, error: NoLogin, domain: FoundDomain | None) -> SshTimeout:
-    """The same error, with what the host has observed of the node if it runs."""
-    if domain is None or domain.record is None or domain.state is not PowerState.RUNNING:
+async def with_life_signs(record: ClusterRecord, error: SshTimeout, domain: FoundDomain | None) -> ClusterError:
+    """The same error, with what the host has observed of the node; that it does not run, if that is so."""
+    if domain is None or domain.record is None:
+        return error
+    if domain.state is not PowerState.RUNNING:
+        stands = not_running(record.cluster_name, {str(error.node): NodeState.of(domain)})
+        told = f"{error.message}; {stands.message}"
+        return stands if isinstance(error, NoLogin) else SshTimeout(told, node=error.node, hint=stands.hint)
+    if not isinstance(error, NoLogin):
         return error
     found = quiet(await observe_life_signs(record, domain.record.mark.node), domain.record.domain)
     told = f"{error.message}; {found.told}" if found else error.message

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
-from reconciler.controller.inline_controller import CarriedOut
+from reconciler.controller.inline_controller import CarriedOut, Decide
 from reconciler.controller.round_results import PlannedChange
 from reconciler.desired.boot_files import with_files_that_are_there
 from reconciler.desired.ended_nodes import standing_still
@@ -217,9 +217,7 @@ class Clusters:
             record = await self._change(cluster, edit)
             return PlannedChange(record, await self._runtime.looks.compare(record, observed) if observed else None)
 
-        done = await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event, nodes=chosen
-        )
+        done = await self._decide_and_act(cluster, decide, nodes=chosen)
         return await self._answer(done, chosen if wait_for_ssh and not paused else [], ssh_timeout_s)
 
     async def restart(
@@ -303,14 +301,14 @@ class Clusters:
             cluster,
             lambda before: record_changes.power_cycled(before, frozenset({node}), StopMode.DESTROY, power=power),
         )
-        look = (await self._converge(record, nodes=[node])).look
-        if restart_after and wait_for_ssh:
-            try:
+        try:
+            look = (await self._converge(record, nodes=[node])).look
+            if restart_after and wait_for_ssh:
                 await convergence.wait_for_ssh(self._runtime, record, [node], ssh_timeout_s, self._progress)
-            except ClusterError as error:
-                error.partial = error.partial and _of_node(error.partial, node)
-                raise
-            look = None
+                look = None
+        except ClusterError as error:
+            error.partial = error.partial and _of_node(error.partial, node)
+            raise
         return _of_node(await self._inspection.status(cluster, look), node)
 
     # Below: the parts that these methods share.
@@ -334,16 +332,21 @@ class Clusters:
             planned = await preview()
             return PlannedChange(await agreed(self._runtime, planned, approval, actor=self._actor), planned.difference)
 
-        return await self._runtime.controller.carry_out(
-            cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event
-        )
+        return await self._decide_and_act(cluster, decide)
+
+    async def _decide_and_act(self, cluster: str, decide: Decide, *, nodes: Sequence[str] | None = None) -> CarriedOut:
+        async with convergence.telling_status(self._runtime, cluster):
+            return await self._runtime.controller.carry_out(
+                cluster, decide, timeout_s=CONVERGE_TIMEOUT_S, tell=self._progress.event, nodes=nodes
+            )
 
     async def _converge(
         self, record: ClusterRecord, timeout_s: float = CONVERGE_TIMEOUT_S, *, nodes: Sequence[str] | None = None
     ) -> CarriedOut:
-        return await self._runtime.controller.converge(
-            record, timeout_s=timeout_s, tell=self._progress.event, nodes=nodes
-        )
+        async with convergence.telling_status(self._runtime, record.cluster_name):
+            return await self._runtime.controller.converge(
+                record, timeout_s=timeout_s, tell=self._progress.event, nodes=nodes
+            )
 
     async def _answer(self, done: CarriedOut, nodes: list[str], timeout_s: float) -> ClusterStatus:
         """The status of the cluster, once `nodes` are usable; where that took a boot, as it is by then."""

@@ -1,11 +1,13 @@
 """Waits until nodes accept logins, and until they are provisioned."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import structlog
 
 from reconciler.concurrency import together
-from reconciler.errors import ClusterError
+from reconciler.errors import ClusterError, Obstructed, OperationTimeout
 from reconciler.guest.address import GuestAddress
 from reconciler.health.provisioning import wait_until_provisioned, with_user_data
 from reconciler.model.record import ClusterRecord
@@ -50,6 +52,17 @@ async def wait_until_usable(
         await wait_until_provisioned(runtime, record, chosen, since_s=since_s, timeout_s=timeout_s, progress=progress)
     except ClusterError as error:
         error.partial = await Inspection(runtime).status(record.cluster_name)
+        raise
+
+
+@asynccontextmanager
+async def telling_status(runtime: Runtime, cluster: str) -> AsyncIterator[None]:
+    """Have an error of a change that was begun carry the status of the cluster: others may have come further."""
+    try:
+        yield
+    except (Obstructed, OperationTimeout) as error:
+        with suppress(ClusterError):
+            error.partial = await Inspection(runtime).status(cluster)
         raise
 
 

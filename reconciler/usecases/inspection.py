@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from reconciler.artifacts.node_scripts import DEFAULT_BASE, RECORD_PATH
 from reconciler.concurrency import together
 from reconciler.controller.round_results import Look
-from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, RecordUnreadable, SshError
+from reconciler.errors import ClusterError, ClusterNotFound, LibvirtUnavailable, RecordUnreadable, SshError, SshTimeout
 from reconciler.faults.combine import wanted_at
 from reconciler.faults.kinds import pulled_by
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.pooled_connections import NoLogin
 from reconciler.health.boots_watched import boots_reported
 from reconciler.health.cluster_conditions import guests_conditions, with_guests
 from reconciler.health.no_login import Quiet, quiet
@@ -157,8 +156,8 @@ class Inspection:
         return {node: no_login(node, standing, timeout_s) for node, standing in down.items()}
 
     async def explained(self, record: ClusterRecord, failures: Mapping[str, ClusterError]) -> dict[str, ClusterError]:
-        """The same errors, by node; login failures also say what else the host has observed of the node."""
-        without = {node: error for node, error in failures.items() if isinstance(error, NoLogin)}
+        """The same errors, by node; those of silent nodes also say what the host has observed of the node."""
+        without = {node: error for node, error in failures.items() if isinstance(error, SshTimeout)}
         try:
             domains = await self._runtime.libvirt.find_domains(record.cluster_name) if without else {}
         except LibvirtUnavailable:

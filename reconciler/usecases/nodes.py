@@ -68,10 +68,10 @@ class Nodes:
                 on_stderr=on_stderr,
                 output_limit_bytes=output_limit_bytes,
             )
-        except NoLogin as error:
-            raise (await self._inspection.explained(record, {address.node: error}))[address.node] from error
         except ClusterError as error:
-            raise await kernels.explained(error, address.node) from error.__cause__
+            told = error if isinstance(error, NoLogin) else await kernels.explained(error, address.node)
+            said = (await self._inspection.explained(record, {address.node: told}))[address.node]
+            raise said from error.__cause__ if said is error else error
         return (await kernels.beside({address.node: answer}))[address.node]
 
     async def run_all(

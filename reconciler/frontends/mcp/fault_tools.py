@@ -1,5 +1,6 @@
 """The tools for network faults. As in `tools`, a docstring is a description for the agent that chooses among them."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -149,7 +150,20 @@ async def net_impair(
     request = impair_request(
         source_node, target_node, impairment, direction=Direction(direction), include_host=include_host
     )
-    return await settle(call, lambda use: use.faults.inject(cluster_name, request, duration_s=duration_s))
+    answer = await settle(call, lambda use: use.faults.inject(cluster_name, request, duration_s=duration_s))
+    return _in_arguments(answer)
+
+
+_ARGUMENTS = {"delay_ms": "latency_ms", "delay_correlation_pct": "latency_correlation_pct"}
+"""What the tool calls those fields of an impairment that it does not call as topologies do."""
+
+
+def _in_arguments(answer: ToolResult[NetFaultHandle]) -> ToolResult[NetFaultHandle]:
+    """The answer with the tool's own words for what was asked for."""
+    if answer.error is None:
+        return answer
+    message = re.sub(r"`(\w+)`", lambda found: f"`{_ARGUMENTS.get(found[1], found[1])}`", answer.error.message)
+    return answer.model_copy(update={"error": answer.error.model_copy(update={"message": message})})
 
 
 async def net_heal(call: Call, cluster_name: ClusterName, fault_handle: FaultHandle) -> ToolResult[bool]:

@@ -1,13 +1,20 @@
 """Nodes that do not run, as those read it who would have them work."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from reconciler.error_codes import ErrorCode
-from reconciler.health.node_state import NodeState, no_login, not_running, unlike_wanted
+from reconciler.errors import ClusterError, ClusterNotRunning, SshTimeout
+from reconciler.guest.pooled_connections import NoLogin
+from reconciler.health.node_state import NodeState, no_login, not_running, unlike_wanted, with_life_signs
+from reconciler.host.libvirt.libvirt_driver import FoundDomain
 from reconciler.model.document import Halt, HaltReason, Power, PowerState, Unknown
 from reconciler.model.record import WantedPower
 from reconciler.model.results import DomainState
 from reconciler.model.topology import RestartPolicy
+from tests.unit.store.samples import sample_record
 
 OFF = NodeState(DomainState.SHUT_OFF)
 ENDED = NodeState(DomainState.SHUT_OFF, Halt(reason=HaltReason.QEMU_ENDED, words="qemu: fatal"))
@@ -109,3 +116,22 @@ def test_a_node_that_is_not_as_desired_has_a_cause(
     wanted: WantedPower, restart: RestartPolicy, power: Power | Unknown | None, told: str | None
 ) -> None:
     assert unlike_wanted(wanted, restart, power) == told
+
+
+@pytest.mark.parametrize(
+    ("silent", "kind", "words"),
+    [
+        (NoLogin("no SSH login", node="n0"), ClusterNotRunning, "n0 is not running, but paused"),
+        (SshTimeout("it fell silent", node="n0"), SshTimeout, "it fell silent; cluster 'lab': n0 is not running, but"),
+    ],
+)
+async def test_a_node_that_falls_silent_because_it_was_paused_is_told_as_paused(
+    silent: SshTimeout, kind: type[ClusterError], words: str
+) -> None:
+    marked: Any = SimpleNamespace(domain=SimpleNamespace(virt_type="qemu"))
+    paused = FoundDomain(marked, PowerState.PAUSED, True, halt=Halt(reason=HaltReason.USER))
+    told = await with_life_signs(sample_record(), silent, paused)
+    assert type(told) is kind
+    assert words in told.message
+    assert "`cluster_start` resumes it" in (told.hint or "")
+    assert await with_life_signs(sample_record(), silent, None) is silent

@@ -12,7 +12,7 @@ from reconciler.controller import round as rounds
 from reconciler.daemon import round_loop
 from reconciler.daemon.round_loop import RoundLoop
 from reconciler.error_codes import ErrorCode
-from reconciler.errors import ApprovalRequired, Conflict, OperationTimeout
+from reconciler.errors import ApprovalRequired, ClusterError, Conflict, OperationTimeout
 from reconciler.model.document import ClusterDocument, Halt, HaltReason, Power, PowerState
 from reconciler.model.plan import CreateNetwork, Plan
 from reconciler.model.record import ClusterSpec
@@ -339,3 +339,19 @@ async def test_a_node_that_stays_off_is_noted_without_a_second_look(
     host.forget()
     result = await runtime.rounds.run(CLUSTER)
     assert (host.looks, result.outcomes, result.generation) == (1, (), 3)
+
+
+async def test_an_error_of_one_node_carries_what_became_of_the_others(
+    applied: Clusters, host: SeenHost, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def find_domains(_: str) -> dict[str, object]:
+        return {}
+
+    monkeypatch.setattr(runtime.libvirt, "find_domains", find_domains)
+    await applied.apply("lab", wait_for_ssh=False)
+    networks = as_wanted(host.record).networks
+    host.find = lambda: sick(host, beta=STOPPED).model_copy(update={"networks": networks})
+    with pytest.raises(ClusterError) as raised:
+        await applied.start("lab", wait_for_ssh=False)
+    assert raised.value.code is ErrorCode.GUEST_CRASHED
+    assert {of.name: of.domain_state for of in raised.value.partial.nodes} == {"alpha": "running", "beta": "crashed"}

@@ -164,6 +164,22 @@ async def test_a_relative_path_on_the_servers_host_is_refused(agent: Agent) -> N
         assert f"{argument} 'here' must be absolute" in answer["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"jitter_ms": 5}, "`jitter_ms` has no effect without `latency_ms`"),
+        ({"latency_correlation_pct": 5}, "`latency_correlation_pct` has no effect without `jitter_ms`"),
+        ({}, "give `latency_ms`, `loss_pct`,"),
+    ],
+)
+async def test_an_impairment_that_cannot_be_is_refused_in_the_words_of_its_tool(
+    asked: dict[str, float], words: str, agent: Agent, configuration: dict[str, str]
+) -> None:
+    await stored(configuration)
+    said = await agent.call("net_impair", cluster_name="lab", source_node="alpha", **asked)
+    assert words in said["error"]["message"]
+
+
 async def test_a_node_without_a_screen_is_told_which_key_gives_it_one(
     agent: Agent, configuration: dict[str, str]
 ) -> None:
