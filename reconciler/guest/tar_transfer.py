@@ -221,12 +221,14 @@ def _pulled(
 def render_receive(destination: PurePosixPath, token: str, *, replace: bool, needed_bytes: int = 0) -> str:
     """The guest's side of a push: unpack beside the destination, then rename; leftovers are always removed.
 
-    First it checks for room at the nearest existing directory above the destination (statfs(2), by stat(1)).
+    First it looks at the nearest existing directory above the destination (statfs(2), by stat(1)): whether it can hold
+    copies, and has room.
     """
     target, parent = shlex.quote(str(destination)), shlex.quote(str(destination.parent))
     aside = f'mv -T -- {target} "$t/old"' if replace else f'{{ echo "{_TAKEN}" >&2; exit 1; }}'
     return (
         f'd={parent}; while [ ! -d "$d" ]; do d=${{d%/*}}; d=${{d:-/}}; done; '
+        f'case $(stat -f -c %T -- "$d" 2>/dev/null) in {"|".join(_UNSIZED)}) echo "{_IS_KERNELS}" >&2; exit 1 ;; esac; '
         'set -- $(stat -f -c "%a %S" -- "$d" 2>/dev/null); '
         f'if [ $# = 2 ] && [ $(($1 * $2)) -lt {needed_bytes} ]; then echo "free bytes: $(($1 * $2))" >&2; exit 1; fi; '
         f'set -e; mkdir -p -- {parent}; cd -- {parent}; t=.vmcluster-push.{token}; mkdir -m 700 -- "$t"; '
@@ -249,12 +251,14 @@ _FULL_DISK = "No space left on device"
 _TAKEN = "a directory already exists there"
 _IS_FILE = "a file already exists there, and a directory would replace it"
 _IS_SPECIAL = "a device, a socket or a pipe is there, which a copy must not replace"
+_IS_KERNELS = "only the kernel makes files there"
 _MISSING = "it does not exist, or cannot be read"
 _LINK = "it is a symbolic link"
 _SPECIAL = "it is a device, a socket or a pipe"
 _REFUSALS = {
     _TAKEN: "`replace` replaces it, with everything in it; or give a path in it",
     _IS_SPECIAL: "use another path; to send data to it, write to it with a command on the node",
+    _IS_KERNELS: "to set a value there, write it with a command on the node",
     _IS_FILE: "use another path, or remove the file first",
     _MISSING: "check what is there with `ls`",
     _LINK: "give its target, which `readlink -f` prints",

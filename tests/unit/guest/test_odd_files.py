@@ -49,6 +49,16 @@ async def test_what_cannot_be_read_is_no_empty_file(copies: Copies, tmp_path: Pa
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize("place", ["/proc/sys/vm/swappiness", "/proc/new", "/sys/kernel/profiling", "/sys/new/file"])
+async def test_no_copy_is_made_among_the_kernels_own_files(copies: Copies, tmp_path: Path, place: str) -> None:
+    source = tmp_path / "value"
+    source.write_text("1\n")
+    with pytest.raises(InvalidArgument, match="only the kernel makes files there") as refused:
+        await copies.push(source, Path(place))
+    assert refused.value.hint is not None
+    assert "with a command on the node" in refused.value.hint
+
+
 async def test_a_tree_of_them_comes_with_what_can_be_read_and_the_rest_is_named(copies: Copies, tmp_path: Path) -> None:
     pulled = await copies.pull(TREE, tmp_path / "back")
     assert (tmp_path / "back" / "swappiness").read_text() == (TREE / "swappiness").read_text()
