@@ -141,7 +141,9 @@ def _whose_addresses(subnet: LocatedValue[IPv4Network], values: TopologyValues, 
                 return f"{taken} of {_whose(network)}"
     bridges = {network.bridge for network in seen.networks}
     for route in seen.routes:
-        if route.interface not in bridges and route.subnet.overlaps(subnet.value):
+        if route.interface not in bridges and route.takes(subnet.value):
+            if route.leads_nowhere:
+                return f"{route.subnet}, which this host routes nowhere"
             return f"{route.subnet}, which this host has at {route.interface or 'no interface'}"
     return None
 

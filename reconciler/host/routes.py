@@ -10,7 +10,8 @@ from reconciler.concurrency import together
 from reconciler.model.host_view import Route
 from reconciler.process import RunCommand
 
-_TYPES_THAT_LEAD_SOMEWHERE = frozenset({"unicast", "local"})
+_LEADS_NOWHERE = {"unicast": False, "local": False, "blackhole": True, "unreachable": True, "prohibit": True}
+"""By the type of a route; other types say nothing about whether addresses are free."""
 
 
 async def observe_routes(run: RunCommand = process.run) -> tuple[tuple[Route, ...], frozenset[str]]:
@@ -26,12 +27,12 @@ async def observe_routes(run: RunCommand = process.run) -> tuple[tuple[Route, ..
 
 
 def parse_routes(shown: bytes) -> Iterator[Route]:
-    """The routes in `ip -json -4 route show table all` that lead somewhere, except the default one."""
+    """The routes in `ip -json -4 route show table all`, except the default one."""
     for route in json.loads(shown or b"[]"):
-        leads = route.get("type", "unicast") in _TYPES_THAT_LEAD_SOMEWHERE
+        leads_nowhere = _LEADS_NOWHERE.get(route.get("type", "unicast"))
         subnet = IPv4Network("0.0.0.0/0" if route["dst"] == "default" else route["dst"])
-        if leads and subnet.prefixlen > 0:
-            yield Route(subnet, route.get("dev", ""))
+        if leads_nowhere is not None and subnet.prefixlen > 0:
+            yield Route(subnet, route.get("dev", ""), leads_nowhere)
 
 
 def parse_addresses(shown: bytes) -> Iterator[Route]:
@@ -42,8 +43,9 @@ def parse_addresses(shown: bytes) -> Iterator[Route]:
 
 
 def parse_names(shown: bytes) -> frozenset[str]:
-    """The names of all interfaces in `ip -json address show`."""
-    return frozenset(interface["ifname"] for interface in json.loads(shown or b"[]") if "ifname" in interface)
+    """The names of all interfaces in `ip -json address show`; one can have several."""
+    named = (interface for interface in json.loads(shown or b"[]") if "ifname" in interface)
+    return frozenset(name for of in named for name in (of["ifname"], *of.get("altnames", ())))
 
 
 def _ipv4_of(interface: dict[str, Any]) -> list[dict[str, Any]]:

@@ -31,10 +31,15 @@ class KnownNetwork:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Addresses that the host reaches, or owns, through an interface."""
+    """Addresses that the host reaches, or owns, through an interface; or that lead nowhere, as in a `blackhole`."""
 
     subnet: IPv4Network
     interface: str
+    leads_nowhere: bool = False
+
+    def takes(self, subnet: IPv4Network) -> bool:
+        """Whether a network of that subnet would not work; it goes before a wider route that leads nowhere."""
+        return self.subnet.subnet_of(subnet) if self.leads_nowhere else self.subnet.overlaps(subnet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,4 +65,4 @@ class HostView:
     def taken(self) -> Iterable[IPv4Network]:
         """All addresses already in use."""
         yield from (subnet for network in self.networks for subnet in network.subnets)
-        yield from (route.subnet for route in self.routes)
+        yield from (route.subnet for route in self.routes if not route.leads_nowhere)

@@ -157,6 +157,11 @@ def test_a_host_without_uefi_says_which_package_brings_it(host: Path, kvm_usable
             replace(SEEN, routes=(Route(IPv4Network("10.0.0.0/8"), "wg0"),)),
             "10.0.0.0/8, which this host has at wg0 (choose a free one, such as 192.168.0.0/24)",
         ),
+        (
+            replace(SEEN, routes=(Route(IPv4Network("10.7.0.0/25"), "", leads_nowhere=True),)),
+            "10.7.0.0/24 overlaps 10.7.0.0/25, which this host routes nowhere (choose",
+        ),
+        (replace(SEEN, routes=(Route(IPv4Network("10.0.0.0/8"), "", leads_nowhere=True),)), ""),
         (replace(SEEN, networks=(OWN,), routes=(Route(NET, "virbr-lab"),), interfaces=frozenset({"virbr-lab"})), ""),
         (
             replace(SEEN, interfaces=frozenset({"virbr-lab"})),

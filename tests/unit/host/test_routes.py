@@ -28,6 +28,7 @@ ADDRESSES = json.dumps(
     [
         {
             "ifname": "eth0",
+            "altnames": ["enp0s3", "ens3"],
             "addr_info": [
                 {"family": "inet", "local": "10.1.0.5", "prefixlen": 16},
                 {"family": "inet6", "local": "fe80::1", "prefixlen": 64},
@@ -48,10 +49,11 @@ def net(text: str) -> IPv4Network:
     return IPv4Network(text)
 
 
-def test_routes_that_lead_somewhere_are_told_and_the_default_one_is_not() -> None:
+def test_routes_are_told_with_whether_they_lead_anywhere_and_the_default_one_is_not() -> None:
     assert list(parse_routes(ROUTES)) == [
         Route(net("10.1.0.0/16"), "eth0"),
         Route(net("10.9.9.9/32"), "eth0"),
+        Route(net("10.5.0.0/16"), "", leads_nowhere=True),
         Route(net("10.1.0.5/32"), "eth0"),
         Route(net("172.20.0.0/16"), ""),
     ]
@@ -59,4 +61,4 @@ def test_routes_that_lead_somewhere_are_told_and_the_default_one_is_not() -> Non
 
 def test_addresses_count_on_interfaces_that_are_down_too() -> None:
     assert list(parse_addresses(ADDRESSES)) == [Route(net("10.1.0.0/16"), "eth0"), Route(net("10.8.0.0/30"), "down0")]
-    assert parse_names(ADDRESSES) == {"eth0", "down0", "bare0"}
+    assert parse_names(ADDRESSES) == {"eth0", "enp0s3", "ens3", "down0", "bare0"}
