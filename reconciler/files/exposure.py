@@ -112,16 +112,27 @@ def _of_directory(place: Path, *, is_last: bool) -> Iterator[Exposure]:
         owner, user = _user_name(status.st_uid), _user_name(os.geteuid())
         yield Exposure(place, f"belongs to {owner}", f"chown {user} {quoted}")
     rights = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    if rights == stat.S_IWGRP and _is_private(status.st_gid, status.st_uid):
+    has_list = rights == stat.S_IWGRP and _has_list(place)
+    if rights == stat.S_IWGRP and not has_list and _is_private(status.st_gid, status.st_uid):
         return
     if rights and (is_last or not status.st_mode & stat.S_ISVTX):
-        who = "everybody" if rights & stat.S_IWOTH else f"group {_group_name(status.st_gid)}"
+        group = "users of its access control list" if has_list else f"group {_group_name(status.st_gid)}"
+        who = "everybody" if rights & stat.S_IWOTH else group
         mode = f"{stat.S_IMODE(status.st_mode):04o}"
         yield Exposure(place, f"is writable by {who} (mode {mode})", f"chmod go-w {quoted}")
 
 
 def _trusted() -> frozenset[int]:
     return frozenset({_ROOT_UID, os.geteuid()})
+
+
+def _has_list(place: Path) -> bool:
+    """Whether the mode's rights of the group are those of an access control list, for anybody: acl(5)."""
+    try:
+        os.getxattr(place, "system.posix_acl_access")
+    except OSError:
+        return False
+    return True
 
 
 def _is_private(gid: int, uid: int) -> bool:

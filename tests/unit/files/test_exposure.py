@@ -14,7 +14,7 @@ from reconciler.errors import Conflict, StoreUnavailable
 from reconciler.files.atomic import write_whole
 from reconciler.files.exposure import exposure_of, make_unexposed, require_unexposed
 from reconciler.files.locks import locked
-from reconciler.files.marked_files import ensure_directory
+from reconciler.files.marked_files import access_control_list, ensure_directory
 from reconciler.host.checks.required_directories import RequiredDirectory, check_places
 from reconciler.host.disks.before_use import MachineFiles, require_usable
 from reconciler.image.image_cache import ImageCache
@@ -91,6 +91,11 @@ def anothers_link(kept: Path) -> None:
     os.lchown(kept, SOMEBODY, -1)
 
 
+def lets_another_in(kept: Path) -> None:
+    """The mode says that its group, the owner's own, may write to it."""
+    os.setxattr(kept, "system.posix_acl_access", access_control_list(0o700, SOMEBODY))
+
+
 EXPOSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "everybody may write": (lambda kept: kept.chmod(0o777), "above/kept is writable by everybody (mode 0777)"),
     "everybody, though it is sticky": (lambda kept: kept.chmod(0o1777), "above/kept is writable by everybody"),
@@ -100,6 +105,7 @@ EXPOSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "it is another's above": (lambda kept: os.chown(kept.parent, SOMEBODY, -1), "above belongs to nobody"),
     "it is another's in a sticky place": (anothers_in_a_sticky_place, "above/kept belongs to nobody"),
     "the link to it is another's": (anothers_link, "above/kept is a link of user nobody"),
+    "an access control list lets another in": (lets_another_in, "above/kept is writable by users of its access"),
     "what a link leads to": (open_beyond_a_link, "other is writable by everybody"),
     "where a link is": (link_in_an_open_place, "above is writable by everybody"),
 }
