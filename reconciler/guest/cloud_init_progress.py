@@ -7,7 +7,6 @@ are warnings by level; the level DEPRECATED means that everything was done.
 
 import json
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,30 +14,22 @@ from enum import StrEnum
 from typing import Any
 
 from reconciler.guest.guest_answers import PARSE_ERRORS
+from reconciler.guest.printed_files import render_printing
 
 OUTPUT_PATH = "/var/log/cloud-init-output.log"
 
 _PLACE = "/run/cloud-init"
 _RESULT, _STATUS = "result.json", "status.json"
-_RULE = "--"
-_RULES = re.compile(rf"^{_RULE}\n", re.MULTILINE)
-_LIMIT = 128 * 1024
-"""Characters of a file that are read; cloud-init's own files have a few thousand."""
 
-# The result is read first: if it exists, the status that is read after it is final.
-PROVISIONING_COMMAND = f"""
-p=; r=; s=; for f in {_RESULT} {_STATUS} enabled disabled; do if [ -e {_PLACE}/$f ]; then p="$p $f"; fi; done
+WHAT_IS_THERE_COMMAND = f"""p=; for f in {_RESULT} {_STATUS} enabled disabled
+do if [ -e {_PLACE}/$f ]; then p="$p $f"; fi; done
 if [ -e /etc/cloud/cloud-init.disabled ]; then p="$p disabled"; fi
-if [ -d {_PLACE} ] && [ ! -x {_PLACE} ]; then p="$p closed"; fi
-if [ -n "$BASH_VERSION" ]; then
-if [ -r {_PLACE}/{_RESULT} ]; then read -rN {_LIMIT} r <{_PLACE}/{_RESULT}; fi
-if [ -r {_PLACE}/{_STATUS} ]; then read -rN {_LIMIT} s <{_PLACE}/{_STATUS}; fi
-else
-if [ -r {_PLACE}/{_RESULT} ]; then r=$(head -c {_LIMIT} {_PLACE}/{_RESULT}); fi
-if [ -r {_PLACE}/{_STATUS} ]; then s=$(head -c {_LIMIT} {_PLACE}/{_STATUS}); fi
-fi
-printf '%s\\n' "$p" "$r" {_RULE} "$s" {_RULE}"""
-"""Prints two sections, each ended by the rule; uses only built-ins where bash runs it."""
+if [ -d {_PLACE} ] && [ ! -x {_PLACE} ]; then p="$p closed"; fi; echo "there:$p"
+"""
+REPORT_PATHS = (f"{_PLACE}/{_RESULT}", f"{_PLACE}/{_STATUS}")
+"""The result is read first: if it exists, the status that is read after it is final."""
+
+PROVISIONING_COMMAND = WHAT_IS_THERE_COMMAND + render_printing(*REPORT_PATHS)
 
 _NO_SOURCE = "DataSourceNone"
 _HARMLESS = frozenset({"DEPRECATED", "INFO", "DEBUG"})
@@ -68,18 +59,13 @@ class Provisioning:
     since: datetime | None = None
 
 
-def parse_provisioning(printed: str) -> tuple[Provisioning, str]:
-    """Parse the output of `PROVISIONING_COMMAND`; returns what follows it as well. Anything else is unknown."""
-    match _RULES.split(printed, maxsplit=2):
-        case [result, status, rest]:
-            return _understood(result, status), rest
-        case _:
-            return Provisioning(CloudInitStage.UNKNOWN, "the node's answer is truncated"), ""
-
-
-def _understood(result: str, status: str) -> Provisioning:
-    told, _, result = result.partition("\n")
+def parse_provisioning(printed: Mapping[str, str]) -> Provisioning:
+    """Understand what `PROVISIONING_COMMAND` printed, taken apart. Anything else is unknown."""
+    mark, colon, told = printed.get("", "").partition("\n")[0].partition(":")
+    if (mark, colon) != ("there", ":"):
+        return Provisioning(CloudInitStage.UNKNOWN, "the node's answer is truncated")
     there = frozenset(told.split())
+    result, status = (printed.get(path, "") for path in REPORT_PATHS)
     if "closed" in there:
         return Provisioning(CloudInitStage.UNKNOWN, f"{_PLACE} cannot be read by the login user")
     if not there & {_RESULT, _STATUS}:

@@ -98,7 +98,7 @@ def render_begin(script: str, token: str) -> str:
     return f'exec /bin/sh -c \'{begin}; eval "$(printf %b "{text}")"\' vmcluster'
 
 
-_FORGET = "unset -f cat cd cp date dd echo kill mkdir mv printf read rm rsync sudo sync tar test; "
+_FORGET = "unset -f cat cd cp date dd echo head kill mkdir mv printf read rm rsync sudo sync tar test; "
 
 
 SIGNAL_GROUP = """send() { kill "$@" || [ ! -d /proc/$2 ] || sudo -n kill "$@" || refused="$refused $2"; } 2>/dev/null

@@ -15,6 +15,7 @@ from reconciler.guest.cloud_init_progress import (
     Provisioning,
     parse_provisioning,
 )
+from reconciler.guest.printed_files import parse_printed
 from reconciler.health.node_failures import causes_by_node, only_one
 from reconciler.model.record import ClusterRecord
 from reconciler.model.results import DomainState
@@ -102,7 +103,7 @@ async def _ask(runtime: Runtime, targets: Iterable[GuestAddress], timeout_s: flo
             answer = await runtime.ssh.run(address, PROVISIONING_COMMAND, timeout_s=timeout_s, own=True)
         except ClusterError as error:
             return Provisioning(CloudInitStage.UNKNOWN, error.message)
-        return parse_provisioning(answer.stdout)[0]
+        return parse_provisioning(parse_printed(answer.stdout))
 
     chosen = list(targets)
     return dict(zip((of.node for of in chosen), await together(*map(ask, chosen)), strict=True))

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.artifacts.installed import parse_record
-from reconciler.artifacts.node_scripts import parse_installed
+from reconciler.artifacts.node_scripts import RECORD_PATH, parse_installed
 from reconciler.errors import ClusterError, OperationFailed
 from reconciler.guest.address import GuestAddress
-from reconciler.guest.cloud_init_progress import parse_provisioning
+from reconciler.guest.cloud_init_progress import REPORT_PATHS, parse_provisioning
 from reconciler.guest.guest_answers import parsing_answer
 from reconciler.guest.node_jobs import NodeJobs
+from reconciler.guest.printed_files import parse_printed
 from reconciler.guest.rsync import parse_bytes_sent
 from reconciler.health.node_probe import judge_buffer, judge_overwritten
 from reconciler.host.libvirt.qemu_log import parse_last_run
@@ -37,8 +38,11 @@ STAGES = (
     '{"v1": {"stage": null, "init": {"start": 5, "finished": 6, "errors": [], "recoverable_errors": {"X": ["y"]}}}}'
 )
 VISIT = (
-    f"result.json status.json\n{STAGES}\n--\n{STAGES}\n--\n{'ab' * 32}\next4 1 2 - Live 0x0\n--\n"
-    f"4096\n5\t4\t1\t7\n100.25 80.00\n1767323045\n--\n{LOG}"
+    f"there: result.json status.json\n==> {REPORT_PATHS[0]} <==\n{STAGES}\n==> {REPORT_PATHS[1]} <==\n{STAGES}\n"
+    f"\n==> {RECORD_PATH} <==\n{'ab' * 32}\n\n==> /proc/modules <==\next4 1 2 - Live 0x0\n"
+    "\n==> /proc/sys/kernel/tainted <==\n4096\n\n==> /proc/sys/kernel/printk <==\n5\t4\t1\t7\n"
+    "\n==> /proc/uptime <==\n100.25 80.00\n\n==> /proc/stat <==\nbtime 1767323045\n"
+    f"\n==> /proc/consoles <==\nttyS0 -W- (EC p a) 4:64\n\n==> kernel-log <==\n{LOG}"
 )
 CONSOLE = "[    0.000000] Linux version 6.1\n[    5.000000] BUG: unable to handle page fault\n[    5.1] end trace\n"
 RECORD = json.dumps(
@@ -107,7 +111,7 @@ PARSERS: dict[str, tuple[Callable[[str], object], str]] = {
     "a console": (console, CONSOLE),
     "a record of what is installed": (lambda text: parse_record(text, node="n1"), f"x\n/t\n{RECORD}\n"),
     "what an installation printed": (parse_installed, "a\0b\0\0p\0\0depmod"),
-    "how far cloud-init is": (parse_provisioning, VISIT.partition("ab" * 32)[0]),
+    "how far cloud-init is": (lambda text: parse_provisioning(parse_printed(text)), VISIT),
     "what rsync printed": (lambda text: parse_bytes_sent(text.encode(errors="replace")), RSYNC),
     "the last words of QEMU": (lambda text: parse_last_run(text.encode(errors="replace"), NOW), QEMU),
     "the jobs of a node": (job, JOB),

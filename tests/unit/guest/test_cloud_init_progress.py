@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from reconciler.guest.cloud_init_progress import PROVISIONING_COMMAND, CloudInitStage, Provisioning, parse_provisioning
+from reconciler.guest.cloud_init_progress import (
+    PROVISIONING_COMMAND,
+    REPORT_PATHS,
+    CloudInitStage,
+    Provisioning,
+    parse_provisioning,
+)
+from reconciler.guest.printed_files import parse_printed
 from tests.waiting import PATIENCE_S
 
 STAGES = ("init-local", "init", "modules-config", "modules-final")
@@ -38,7 +45,7 @@ def result(*errors: str, datasource: str | None = "DataSourceNoCloud [seed=/dev/
 
 
 def understood(*, there: str = "result.json status.json", result: str = "", status: str = "") -> Provisioning:
-    return parse_provisioning(f" {there}\n{result}\n--\n{status}\n--\n")[0]
+    return parse_provisioning({"": f"there: {there}\n", **dict(zip(REPORT_PATHS, (result, status), strict=True))})
 
 
 def test_a_node_is_done_when_the_result_is_there_since_its_last_stage_ended() -> None:
@@ -105,7 +112,7 @@ def test_what_is_no_report_is_unknown(nonsense: str) -> None:
     ):
         assert found.stage is CloudInitStage.UNKNOWN
         assert len(found.message) < 400
-    assert parse_provisioning(nonsense)[0].stage is CloudInitStage.UNKNOWN
+    assert parse_provisioning(parse_printed(nonsense)).stage is CloudInitStage.UNKNOWN
 
 
 def test_what_a_guest_says_is_shown_short_and_printable_and_its_clock_is_not_trusted() -> None:
@@ -124,19 +131,21 @@ def test_every_shell_tells_the_same_of_the_files_and_goes_on(shell: str, tmp_pat
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
 
-    def seen() -> tuple[Provisioning, str]:
+    def seen() -> Provisioning:
         command = PROVISIONING_COMMAND.replace("/run/cloud-init", str(tmp_path / "run"))
         command = command.replace("/etc/cloud", str(tmp_path / "etc")) + "\necho more"
         ran = subprocess.run([shell, "-c", command], capture_output=True, text=True, check=True, timeout=PATIENCE_S)
         assert ran.stderr == ""
-        return parse_provisioning(ran.stdout)
+        assert ran.stdout.endswith("more\n")
+        here = ran.stdout.removesuffix("more\n").replace(str(tmp_path / "run"), "/run/cloud-init")
+        return parse_provisioning(parse_printed(here))
 
-    assert (seen()[0].stage, seen()[1]) == (CloudInitStage.ABSENT, "more\n")
+    assert seen().stage is CloudInitStage.ABSENT
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "cloud-init.disabled").touch()
-    assert seen()[0].stage is CloudInitStage.DISABLED
+    assert seen().stage is CloudInitStage.DISABLED
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "status.json").write_text(status("init"))
-    assert seen()[0] == Provisioning(CloudInitStage.RUNNING, "cloud-init still runs (stage init)", BEGAN)
+    assert seen() == Provisioning(CloudInitStage.RUNNING, "cloud-init still runs (stage init)", BEGAN)
     (tmp_path / "run" / "result.json").write_text(result(r"back\slash \n 'quote' $HOME"))
-    assert seen() == (Provisioning(CloudInitStage.FAILED, r"back\slash \n 'quote' $HOME", BEGAN), "more\n")
+    assert seen() == Provisioning(CloudInitStage.FAILED, r"back\slash \n 'quote' $HOME", BEGAN)

@@ -24,7 +24,8 @@ NOISE = {
     "no-newline": "printf 'no newline'; printf 'none here' >&2",
     "binary": "head -c 100000 /dev/urandom; head -c 100000 /dev/urandom >&2",
     "look-alike": "echo vmcluster-begin:0123456789abcdef; echo vmcluster-group:0123456789abcdef:1 >&2",
-    "tricks": "cd() { echo fooled; }; tar() { cd; }; cat() { cd; }; export -f cd tar cat; set -eu; export LC_ALL=C",
+    "tricks": "cd() { echo fooled; }; tar() { cd; }; cat() { cd; }; head() { cd; }; export -f cd tar cat head; "
+    "set -eu; export LC_ALL=C",
 }
 
 
