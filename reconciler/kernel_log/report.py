@@ -28,6 +28,9 @@ _ONLY_TAINTS = re.compile(
 )
 """What loading any module from outside the kernel's tree prints: kernel/module/main.c."""
 EVENTS_LIMIT = 200
+_STOPPED_AT = re.compile(r"RIP: |EIP: |PC is at |(?:pc|epc) {0,3}: |NIP \[")
+"""Lines of register dumps that say where a processor was."""
+_POSITION = re.compile(r"(?<![\w.])[\w.]{1,200}+\+0x[0-9a-f]{1,16}/0x[0-9a-f]{1,16}(?: \[\w{1,64}\])?")
 _WORDS_OF_ERRORS = (
     r"errors?|failed|failure|fails|fatal|corrupt\w{0,8}|panic|abort(?:ed|ing)?|unable to|cannot|could not|timed out|"
     r"hung|out of memory|denied|uncorrect\w{1,6}|stall(?:ed|s)?|bug"
@@ -201,8 +204,16 @@ def _kernel_event(lines: Sequence[LogLine], event: Event, room: float = inf) -> 
         summary=head.text,
         timestamp=_seconds(head),
         sequence=head.sequence,
+        place=place_of(head.text, told),
         lines=(*told, *_left_out(len(event.members) - len(told) + event.lines_beyond)),
     )
+
+
+def place_of(head: str, report: Iterable[str]) -> str | None:
+    """Where in the code an event happened: what its first line says, or where the processor was."""
+    stopped_at = (text for text in report if _STOPPED_AT.match(text))
+    found = next(filter(None, map(_POSITION.search, (head, *stopped_at))), None)
+    return found[0] if found else None
 
 
 def _left_out(count: int) -> list[str]:

@@ -62,6 +62,7 @@ class KernelEvent(Abridgeable):
     sequence: int | None = Field(
         default=None, description="Sequence number of its first record in this boot; null from a console."
     )
+    place: str | None = Field(default=None, description="Where in the code, if the report says so.")
     lines: tuple[str, ...] = Field(description="The whole report, as text.")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from reconciler.model.faults import NetFaultInfo
-from reconciler.model.kernel_log import DmesgLine, KernelEvent
+from reconciler.model.kernel_log import DmesgLine, DmesgResult, KernelEvent
 from reconciler.model.results import ArtifactDiff, ClusterStatus, ExecResult, NodeStatus
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 from reconciler.records.plan_view import PlanView
@@ -34,6 +34,8 @@ _SAID_ELSEWHERE: dict[type[BaseModel], frozenset[str]] = {
     PlanView: frozenset({"patch", "record_patch"}),  # in `actions` and `record_changes`
 }
 _BAD_WHEN_TRUE = frozenset({ConditionType.DRIFTED})
+_HARMLESS = (None, "normal")
+"""How lines are classified that are no part of an event."""
 _COUNTS = ("omitted", "_omitted_bytes", "_truncated")
 """Parts of the names of fields that say what an answer omits: they are filled in after this."""
 
@@ -72,9 +74,17 @@ def without_empty_counts(value: Any) -> Any:
 def _brief_record(value: BaseModel, dumped: dict[str, Any]) -> dict[str, Any]:
     kind = type(value)
     kept = {key: brief(getattr(value, key), of) for key, of in dumped.items() if _says_something(value, key)}
-    if kind is KernelEvent:  # its trace is among the lines of the log
+    if kind is KernelEvent:
         kept |= {"lines": [], "omitted": {"lines": len(dumped["lines"])}}
-    return kept
+    return _without_traces(value, kept) if isinstance(value, DmesgResult) else kept
+
+
+def _without_traces(log: DmesgResult, shown: dict[str, Any]) -> dict[str, Any]:
+    """The log with just the first line of each event, which says where it happened."""
+    traces = {text for event in log.events for text in event.lines}.difference(of.summary for of in log.events)
+    lines = [of for of in shown["lines"] if of["classified_as"] in _HARMLESS or of["text"] not in traces]
+    count = len(shown["lines"]) - len(lines)
+    return {**shown, "lines": lines, "omitted": {"trace_lines": count} if count else {}}
 
 
 def _says_something(value: BaseModel, key: str) -> bool:

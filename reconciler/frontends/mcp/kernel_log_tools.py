@@ -33,12 +33,13 @@ async def dmesg_collect(
     since_marker: Marker = None,
     filter_level: Annotated[
         FilterLevel,
-        Field(description="Lines of this severity and above, and the traces of events."),
+        Field(description="Lines of this severity and above, and the first line of each event."),
     ] = "all",
     timeout_s: LogTimeout = 15,
 ) -> ToolResult[dict[str, DmesgResult]]:
     """Collect each node's kernel log, with oopses, panics, warnings, lockups and stalls as `events`.
 
+    `detail` full has their traces.
     If a node is dead or cut off, its serial console is read instead (`source`), which shows less. PARTIAL_FAILURE names
     the nodes that could not be read at all: their log is unknown, not clean.
     """

@@ -8,7 +8,7 @@ from reconciler.errors import InvalidArgument
 from reconciler.kernel_log.kmsg_records import parse_kmsg
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.marker import after_marker, marked_at_s, render_marker
-from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, log_report
+from reconciler.kernel_log.report import LINES_LIMIT, ReportSource, first_bad_event, joined, log_report, place_of
 from reconciler.model.kernel_log import FilterLevel, LogSource
 from tests.unit.kernel_log.samples import EVENTS, NULL_POINTER, PANIC, WARN
 
@@ -132,6 +132,39 @@ def test_a_kernel_is_healthy_until_its_first_bad_event() -> None:
     assert first is not None
     assert first.kind == "warn"
     assert first.summary.startswith("WARNING: CPU: 0 PID: 12 at drivers/test/provoke.c:41")
+
+
+@pytest.mark.parametrize(
+    ("report", "place"),
+    [
+        (
+            ("BUG: kernel NULL pointer dereference", "RIP: 0010:foo.cold+0x1/0x2 [mod]", "RIP: 0010:x+0x1/0x2"),
+            "foo.cold+0x1/0x2 [mod]",
+        ),
+        (
+            ("WARNING: CPU: 0 PID: 12 at a.c:41 warn_me+0x1/0x2 [mod]", "RIP: 0010:other+0x1/0x2"),
+            "warn_me+0x1/0x2 [mod]",
+        ),
+        (
+            (
+                "Unable to handle kernel paging request",
+                "pc : [<c0100010>]    lr : [<c0100030>]",
+                "epc   : 80100010 foo+0x10/0x20",
+            ),
+            "foo+0x10/0x20",
+        ),
+        (
+            ("Unable to handle kernel paging request", "NIP [c008000000000010] foo+0x10/0x20 [mod]"),
+            "foo+0x10/0x20 [mod]",
+        ),
+        (("Kernel panic - not syncing: sysrq", "Call Trace:", " dump_stack_lvl+0x44/0x5c"), None),
+    ],
+)
+def test_an_event_says_where_in_the_code_it_happened_if_its_report_does(
+    report: tuple[str, ...], place: str | None
+) -> None:
+    head, *rest = report
+    assert place_of(head, rest) == place
 
 
 def test_scripts_that_measure_kernel_logs_find_their_names() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from reconciler.error_codes import ErrorCode
 from reconciler.frontends.mcp import callable_tools
 from reconciler.frontends.mcp.answer_limits import Extent
-from reconciler.model.kernel_log import DmesgResult, KernelEvent
+from reconciler.model.kernel_log import DmesgLine, DmesgResult, KernelEvent
 from reconciler.model.results import ClusterStatus, DomainState, NodeStatus, ToolError, ToolResult
 from reconciler.model.status import Condition, ConditionStatus, ConditionType
 
@@ -65,13 +65,23 @@ def test_of_conditions_only_ready_and_what_is_not_as_it_should_be_is_shown() -> 
     assert len(shown(status, full=True)["conditions"]) == 5
 
 
-def test_an_events_trace_is_among_the_lines_only() -> None:
+def test_an_events_trace_is_shown_on_request_only() -> None:
     trace = ("BUG: kernel NULL pointer dereference", "Call Trace:", "foo+0x1/0x2 [mod]")
     event = KernelEvent(kind="null_pointer", classified_as="oops", summary=trace[0], timestamp=1.0, lines=trace)
+    lines = [("Linux version", "normal"), *((text, "oops") for text in trace), ("foo+0x1/0x2 [mod]", "normal")]
     log = DmesgResult(
-        lines=(), oops_detected=True, panic_detected=False, warning_count=0, error_count=1, events=(event,)
+        lines=[DmesgLine(timestamp=1.0, level=None, facility=None, text=text, classified_as=of) for text, of in lines],
+        oops_detected=True,
+        panic_detected=False,
+        warning_count=0,
+        error_count=1,
+        events=(event,),
     )
-    (said,) = shown({"n0": log})["n0"]["events"]
+    brief = shown({"n0": log})["n0"]
+    assert [line["text"] for line in brief["lines"]] == ["Linux version", trace[0], trace[-1]]
+    assert brief["omitted"] == {"trace_lines": 2}
+    assert len(shown({"n0": log}, full=True)["n0"]["lines"]) == len(lines)
+    (said,) = brief["events"]
     assert said["lines"] == []
     assert said["omitted"] == {"lines": 3}
     assert shown({"n0": log}, full=True)["n0"]["events"][0]["lines"] == list(trace)
