@@ -1,7 +1,7 @@
 """One server's access to the use cases: opened by the first call, closed with the server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -37,21 +37,37 @@ class Backend:
             self._host = self._host or host_class()
         return self._host
 
-    async def outlive_caller(self, work: Awaitable[T]) -> T:
+    async def outlive_caller(self, work: Coroutine[Any, Any, T]) -> T:
         """Await `work`; if the caller is cancelled, the work continues until the server ends."""
-        task = asyncio.ensure_future(work)
-        self._settling.add(task)
-        task.add_done_callback(self._settling.discard)
-        return await asyncio.shield(task)
+        return await asyncio.shield(self._kept(work))
+
+    async def end_with_caller(self, work: Coroutine[Any, Any, T]) -> T:
+        """Await `work`; if the caller is cancelled, so is the work, once.
+
+        What the SDK cancels it cancels again and again, so that a command could not be killed on its node.
+        """
+        task = self._kept(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
 
     async def close(self) -> None:
         """Cancel the changes in progress, which a later round continues, and close the use cases."""
         await self.watch.close()
         for task in self._settling:
-            task.cancel()
+            if not task.cancelling():
+                task.cancel()
         await asyncio.gather(*self._settling, return_exceptions=True)
         if self._host is not None:
             await self._host.close()
+
+    def _kept(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
+        self._settling.add(task)
+        task.add_done_callback(self._settling.discard)
+        return task
 
 
 Call = Context[Backend, Any]
@@ -77,9 +93,10 @@ def lifespan_with(host: "ToolService | None") -> Lifespan:
 
 async def ask(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolResult[T]":
     """Answer with the result of `work`; if the client cancels the call, the work is cancelled."""
-    host = await _backend(call).host()
+    backend = _backend(call)
+    host = await backend.host()
     async with sending_progress(call.report_progress) as report:
-        return await host.answer(work, _caller(call), report)
+        return await backend.end_with_caller(host.answer(work, _caller(call), report))
 
 
 async def settle(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolResult[T]":
@@ -96,7 +113,8 @@ async def settle(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> "Too
 async def look(backend: Backend, what: str, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolResult[T]":
     """Answer with the result of `work`, which changes nothing; `what` is its name in the log."""
     host = await backend.host()
-    return await host.answer(work, Caller(tool=what, cluster=None, actor="mcp:reader"), lambda _: None)
+    caller = Caller(tool=what, cluster=None, actor="mcp:reader")
+    return await backend.end_with_caller(host.answer(work, caller, lambda _: None))
 
 
 def _backend(call: Call) -> Backend:

@@ -1,9 +1,13 @@
 """A call that takes its time: another process holds the controller's lease, and this one waits for it."""
 
 import asyncio
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mcp import Client
@@ -16,6 +20,7 @@ from reconciler.usecases.build_trees import Artifacts
 from reconciler.usecases.deployment import Deployment
 from tests.unit.frontends.mcp.conftest import Agent, agent_of
 from tests.unit.frontends.mcp.test_answers import stored
+from tests.unit.frontends.mcp.test_modes import NEWEST
 from tests.waiting import PATIENCE_S, eventually
 
 pytestmark = pytest.mark.long
@@ -79,6 +84,51 @@ async def test_a_change_goes_on_when_its_call_is_cancelled(
         while (status := await store.status("lab")) is None:
             await asyncio.sleep(0.02)
     assert [obstacle.code for obstacle in status.obstacles] == ["LIBVIRT_UNAVAILABLE"]
+
+
+SERVER = """
+import asyncio, sys
+from reconciler.frontends.mcp.server import main
+from reconciler.usecases.nodes import Nodes
+
+async def run(*_, **__):
+    print("began", file=sys.stderr)
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.05)  # as to kill a command over SSH
+        print("killed", file=sys.stderr)
+
+Nodes.run = run
+main()
+"""
+CANCELLED = {"method": "notifications/cancelled", "params": {"requestId": 7}}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("leaves", [False, True], ids=["it cancels", "it leaves"])
+def test_a_command_is_killed_when_its_client_gives_it_up(configuration: dict[str, str], leaves: bool) -> None:
+    def said(**message: Any) -> str:
+        return json.dumps({"jsonrpc": "2.0", **message}) + "\n"
+
+    command = {"cluster_name": "lab", "node_name": "alpha", "command": "sleep 300"}
+    call = {"name": "node_exec", "arguments": command, "_meta": NEWEST}
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", SERVER], stdin=pipe, stdout=pipe, stderr=pipe, text=True) as server:
+        assert server.stdin
+        assert server.stderr
+        server.stdin.write(said(id=7, method="tools/call", params=call))
+        server.stdin.flush()
+        for line in server.stderr:
+            if line == "began\n":
+                break
+        if not leaves:
+            server.stdin.write(said(**CANCELLED))
+            server.stdin.flush()
+            assert "killed\n" in server.stderr
+        server.stdin.close()
+        assert leaves is ("killed\n" in server.stderr.readlines())
+        assert server.wait(PATIENCE_S) == 0
 
 
 ON_NODES = {"cluster_name": "lab", "artifact_id": "a" * 64}
