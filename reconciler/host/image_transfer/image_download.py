@@ -16,6 +16,8 @@ from pathlib import Path
 import asyncssh
 
 from reconciler.errors import Conflict, OperationFailed
+from reconciler.files.atomic import reporting_os_errors
+from reconciler.files.exposure import make_unexposed
 from reconciler.files.locks import try_lock
 from reconciler.files.space import SpaceGuard, require_space
 from reconciler.guest.guest_answers import PARSE_ERRORS
@@ -55,11 +57,13 @@ async def download(path: Path, digest: str, source: ImageSource, key_path: Path,
     """Have the image at `path`, which was not there; `got` is told how many bytes there are.
 
     Raises `OperationFailed` if another attempt, or another host, may do better: what has arrived is kept for that.
-    Raises `WrongContent` if it is not the image, and `Conflict` if another process is fetching it.
+    Raises `WrongContent` if it is not the image, and `Conflict` if another process is fetching it or other users can
+    change its directory.
     """
     partial = arriving_path(path, digest)
-    await asyncio.to_thread(partial.parent.mkdir, parents=True, exist_ok=True)
-    descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with reporting_os_errors(partial.parent):
+        await asyncio.to_thread(make_unexposed, partial.parent, mode=0o755)
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         if not try_lock(descriptor) or not os.fstat(descriptor).st_nlink:  # fetched or swept elsewhere
             raise Conflict(f"another process is fetching {path}", hint="wait for it")

@@ -123,6 +123,22 @@ async def test_an_image_arrives_whole_under_its_name_with_progress(give: Give, o
     assert beside(place) == [place.name]
 
 
+async def test_no_image_is_put_where_other_users_could_lead_it_elsewhere(
+    give: Give, own_key: Path, place: Path
+) -> None:
+    place.parent.mkdir()
+    place.parent.chmod(0o777)
+    source = await give("one", CONTENT).source()
+    with pytest.raises(Conflict, match="so its contents could be replaced"):
+        await download(place, DIGEST, source, own_key, lambda _: None)
+    place.parent.chmod(0o755)
+    (place.parent / "link").symlink_to(place.parent)
+    os.lchown(place.parent / "link", 65534, 65534) if os.geteuid() == 0 else place.parent.chmod(0o777)
+    with pytest.raises(Conflict, match="so its contents could be replaced"):
+        await download(place.parent / "link" / place.name, DIGEST, source, own_key, lambda _: None)
+    assert beside(place) == ["link"]
+
+
 async def test_what_was_there_when_the_process_ended_is_not_sent_again(give: Give, own_key: Path, place: Path) -> None:
     giver = give("one", CONTENT)
     source = await giver.source()
