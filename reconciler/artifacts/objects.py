@@ -25,6 +25,7 @@ from reconciler.artifacts.scan import FoundFile, Signature, changed, signature_o
 from reconciler.artifacts.tree_entries import Role, path_text
 from reconciler.errors import InvalidArgument
 from reconciler.files.atomic import reporting_os_errors
+from reconciler.files.exposure import make_unexposed
 from reconciler.files.roots import Held
 from reconciler.files.space import require_space
 
@@ -60,7 +61,7 @@ class Objects:
     def require_space(self, needed_bytes: int) -> None:
         """Raise `OperationFailed` if there is no room for that many bytes here."""
         with reporting_os_errors(self.directory):
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_unexposed(self.directory, mode=0o700)
             require_space(self.directory, needed_bytes)
 
     def has(self, sha256: str, size_bytes: int) -> bool:
@@ -74,8 +75,9 @@ class Objects:
     def prepare(self) -> None:
         """Create the directories."""
         with reporting_os_errors(self.directory):
+            make_unexposed(self.directory, mode=0o700)
             for byte in range(256):
-                (self.directory / f"{byte:02x}").mkdir(mode=0o700, parents=True, exist_ok=True)
+                (self.directory / f"{byte:02x}").mkdir(mode=0o700, exist_ok=True)
 
     def take_in(self, directory: Held, found: FoundFile, *, stopped: Callable[[], bool]) -> FileReading:
         """Read one file of a tree, found in `directory`; a copy of it is stored when this returns.

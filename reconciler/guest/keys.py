@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncssh
 
 from reconciler.errors import Conflict
+from reconciler.files.exposure import make_unexposed
 
 _ALGORITHM = "ssh-ed25519"
 
@@ -23,7 +24,8 @@ def generate_client_key(path: Path, comment: str = "vmcluster") -> str:
     An existing private key is never overwritten: it is kept and its public half is returned, even if another process
     makes it at the same time. Raises `Conflict` if the existing file is not a private key.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        make_unexposed(path.parent, mode=0o755)
     if not path.exists():
         private, _ = generate_host_key(comment)
         _create(path, private.encode(), mode=0o600)

@@ -58,6 +58,18 @@ def age(root: Path) -> None:
             os.utime(path, ns=(LONG_AGO_NS, LONG_AGO_NS))
 
 
+async def test_nobody_else_can_change_or_run_what_is_stored_whatever_the_umask(shelf: Library, tree: Path) -> None:
+    (tree / "src" / "prog").chmod(0o6777)
+    before = os.umask(0)
+    try:
+        await registered(shelf, tree)
+    finally:
+        os.umask(before)
+    found = [path for path in shelf.store_dir.rglob("*") if path.is_dir()]
+    assert {path for path in found if path.stat().st_mode & 0o022} == set()
+    assert {path for path in found if path.parent.name == "objects" and path.stat().st_mode & 0o077} == set()
+
+
 async def test_a_tree_is_recognised(shelf: Library, tree: Path) -> None:
     artifact = await registered(shelf, tree)
     assert artifact.modules == ("src/mod.ko",)

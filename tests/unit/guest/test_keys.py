@@ -1,5 +1,6 @@
 """Keys that we make are taken by OpenSSH and never replace what is there."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,6 +33,15 @@ def test_a_client_key_is_private_and_has_its_public_half_beside_it(tmp_path: Pat
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.with_name("key.pub").read_text() == f"{public}\n"
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["key", "key.pub"]
+
+
+def test_nobody_else_can_put_another_key_in_its_place_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        generate_client_key(tmp_path / "made" / "for" / "key")
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o022 for path in tmp_path.rglob("*")} == {0}
 
 
 def test_a_key_that_is_there_is_kept(tmp_path: Path) -> None:
