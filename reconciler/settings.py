@@ -261,7 +261,8 @@ class Settings(Frozen):
     @property
     def kept_directories(self) -> tuple[Path, ...]:
         """The directories in which vmcluster keeps files: all that it is told of."""
-        return (self.state_dir, self.overlay_dir, self.artifact_store_dir, self.topology_dir, self.template_dir)
+        own = (self.state_dir, self.overlay_dir, self.artifact_store_dir)
+        return (*own, self.topology_dir, self.template_dir, self.image_dir)
 
     @property
     def kept_files(self) -> tuple[Path, ...]:

@@ -111,6 +111,16 @@ def test_no_copy_from_a_node_becomes_a_template(tmp_path: Path, below: str) -> N
             require_not_kept(place_at(tmp_path / way / below), settings)
 
 
+@pytest.mark.parametrize("name", ["debian-12.qcow2", "debian-12.json", "new.qcow2"])
+def test_no_copy_from_a_node_becomes_an_image_or_says_where_one_is_from(tmp_path: Path, name: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "link").symlink_to("images")
+    settings = Settings(image_dir=tmp_path / "images", state_dir=tmp_path / "state")
+    for way in ("images", "link"):
+        with pytest.raises(InvalidArgument, match="is among the files that vmcluster keeps"):
+            require_not_kept(place_at(tmp_path / way / name), settings)
+
+
 @pytest.mark.parametrize("key", ["store_ca_file", "store_cert_file", "store_key_file", "store_password_file"])
 def test_no_copy_from_a_node_takes_the_place_of_what_the_store_is_reached_with(tmp_path: Path, key: str) -> None:
     (tmp_path / "file").write_text("secret")
