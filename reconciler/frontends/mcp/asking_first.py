@@ -57,7 +57,7 @@ def require_able_to_ask(call: Context[Any, Any], tool: str) -> None:
     if able is None or (able.form is None and able.url is not None):
         raise ApprovalRequired(
             f"{tool} is destructive: this server asks the user first, and the client cannot (it has no elicitation)",
-            hint="let your user do it, or start the server without `--confirm`",
+            hint="let your user do it, or use a client that can ask",
         )
 
 

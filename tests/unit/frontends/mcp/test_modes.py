@@ -159,6 +159,7 @@ async def test_a_client_that_cannot_ask_its_user_is_refused(configuration: dict[
             assert error["code"] == "APPROVAL_REQUIRED"
             assert f"{tool} is destructive" in error["message"]
             assert "the client cannot" in error["message"]
+            assert "--" not in error["message"], "how to have nobody asked is the user's to know"
         assert (await agent.call("cluster_start", cluster_name="lab"))["error"]["code"] == "CLUSTER_NOT_FOUND"
 
 

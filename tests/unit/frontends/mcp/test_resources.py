@@ -1,12 +1,20 @@
 """Resources, prompts and completions, as a client sees them."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
-from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, ResourceTemplateReference, TextContent, TextResourceContents
+from mcp_types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    PromptReference,
+    ResourceTemplateReference,
+    TextContent,
+    TextResourceContents,
+)
 
 from reconciler.frontends.mcp.cluster_server import ClusterServer
 from reconciler.frontends.mcp.mode import Mode
@@ -53,6 +61,9 @@ async def test_names_are_completed(configuration: dict[str, str]) -> None:
         assert said.completion.values == ["lab"]
         said = await client.complete(ref, {"name": "node", "value": ""}, context_arguments={"cluster": "lab"})
         assert said.completion.values == ["alpha", "zeta"]
+        (Path(configuration["VMCLUSTER_TOPOLOGY_DIR"]) / "of-mine.yaml").touch()
+        prompt = PromptReference(name="bring_up")
+        assert (await client.complete(prompt, {"name": "topology", "value": "of"})).completion.values == ["of-mine"]
         said = await client.complete(ref, {"name": "node", "value": "z"}, context_arguments={"cluster": "other"})
         assert said.completion.values == []
 
