@@ -200,7 +200,7 @@ def _problems_of_targets(request: ImpairRequest, nodes: Sequence[str]) -> Iterat
     targets = request.targets
     if targets is None:
         if len(nodes) == 1 and not request.include_host:
-            yield "the cluster has no other node to impair traffic with (set include_host to impair the host's)"
+            yield "the cluster has no other node to impair traffic with (`include_host` impairs the host's)"
     elif not targets and not request.include_host:
         yield "target is empty (name nodes, or omit it for all others)"
     elif request.source in targets:

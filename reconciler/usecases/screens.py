@@ -10,7 +10,7 @@ from reconciler.records.stored_records import existing, select_node
 from reconciler.runtime import Runtime
 from reconciler.usecases.inspection import Inspection
 
-_VIDEO = "set `video: true` for it in the topology, then call `cluster_apply` with `allow_restart`"
+_VIDEO = "set `video: true` for it in the topology, then `cluster_apply(allow_restart=true)`"
 
 
 async def screenshot_of(runtime: Runtime, cluster: str, node: str) -> Screenshot:

@@ -448,6 +448,6 @@ def test_a_screenshot_of_a_node_without_a_screen_writes_no_file(
     ended = invoke("screenshot", "lab", "alpha", "-o", str(tmp_path / "screen.png"))
     assert ended.code == 1
     assert "`video: true`" in ended.err
-    assert "`vmcluster apply" in ended.err
+    assert "`vmcluster apply TOPOLOGY --allow-restart`" in ended.err
     assert not (tmp_path / "screen.png").exists()
     assert invoke("graph", "nope", "-o", "svg").code == 1
