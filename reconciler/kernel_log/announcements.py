@@ -194,7 +194,7 @@ _TEXTS: tuple[tuple[KernelEventKind, tuple[str, ...]], ...] = (
             rf"irq {_N}: nobody cared ",
             rf"irq event {_N}: bogus return value ",
             rf"mm/pgtable-generic\.c:{_N}: bad p[4gmu]d ",
-            r"(?:get_swap_device|_swap_info_get|__swap_duplicate|swap_dup|swap_free): (?:Bad|Unused) swap ",
+            r"(?:get_swap_device|(?:_|)swap_info_get|__swap_duplicate|swap_dup|swap_free): (?:Bad|Unused) swap ",
         ),
     ),
 )

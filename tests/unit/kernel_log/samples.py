@@ -278,6 +278,8 @@ HEADS = {
     "huh, entered softirq 3 NET_RX 00000000aabbccdd with preempt_count 00000101, exited with 00000100?": "bug",
     'irq 16: nobody cared (try booting with the "irqpoll" option)': "bug",
     "irq event 16: bogus return value ffffffff": "bug",
+    "swap_info_get: Bad swap file entry 3ffffffffffff": "bug",
+    "_swap_info_get: Unused swap offset entry 00000017": "bug",
     "mm/pgtable-generic.c:50: bad pmd 00000000aabbccdd(0000000000000001)": "bug",
     "get_swap_device: Bad swap file entry 3ffffffffffff": "bug",
     "swap_free: Unused swap offset entry 00000017": "bug",
