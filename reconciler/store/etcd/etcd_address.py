@@ -58,12 +58,15 @@ class EtcdAddress:
 
     @classmethod
     def parse(cls, url: str) -> Self:
-        """From `etcd://[USER@]HOST[:PORT][,HOST[:PORT]]...`. Raises `ValueError` with what is wrong and the remedy."""
+        """From `etcd://[USER@]HOST[:PORT][,HOST[:PORT]]...`. Raises `ValueError` with what is wrong and the remedy.
+
+        What stands before an `@` may be a password, and is not repeated.
+        """
         if not url.startswith(SCHEME):
-            raise ValueError(f"{url!r} is not the address of an etcd ({_EXAMPLE})")
+            raise ValueError(f"{url.rpartition('@')[2]!r} is not the address of an etcd ({_EXAMPLE})")
         user, at, members = url.removeprefix(SCHEME).removesuffix("/").rpartition("@")
         if at and not _USER.fullmatch(user):
-            raise ValueError(f"the part before @ in {url!r} is not a user name (a password belongs in its own file)")
+            raise ValueError(f"what is before '@{members}' is not a user name (a password belongs in its own file)")
         return cls(tuple(_members(members)), user or None)
 
     def __str__(self) -> str:

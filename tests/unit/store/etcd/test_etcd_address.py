@@ -33,12 +33,15 @@ def test_an_address_names_members_and_a_user(url: str, members: list[tuple[str, 
         ("etcd://a/b", "is not a host with a port"),
         ("etcd://a?b", "is not a host with a port"),
         ("etcd://-a", "is not a host with a port"),
-        ("etcd://user:secret@a", "a password belongs in its own file"),
+        ("etcd://user:secret@a", "before '@a' is not a user name .a password belongs in its own file"),
+        ("etcd://secret@a/b@c", "before '@c' is not a user name"),
+        ("http://user:secret@a:2379", "'a:2379' is not the address of an etcd"),
     ],
 )
 def test_what_is_no_address_is_refused_with_the_remedy(url: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=said) as refused:
         EtcdAddress.parse(url)
+    assert "secret" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
