@@ -12,6 +12,8 @@ from reconciler.source.problems import Finding
 
 _OTHER_WORDS = {"host-passthrough": "host", "host-model": "host", "max": "maximum"}
 """QEMU's and libvirt's words for values that `cpu` spells differently."""
+_WITHOUT_APIC = frozenset({"486"})
+"""QEMU does not start a machine of these with a PCI device, and libvirt offers them all the same."""
 
 
 def check_host(values: TopologyValues, seen: HostView) -> Iterator[Finding]:
@@ -47,8 +49,8 @@ def _check_machine(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]
 
 
 def _check_cpu_name(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]:
-    if machine.cpu is not None and seen.offers and not _is_known(machine.cpu.value, seen.offers):
-        yield Finding(machine.cpu.location, _unknown_cpu(machine.cpu.value, seen.offers))
+    if machine.cpu is not None and seen.offers and (trouble := _cpu_name_trouble(machine.cpu.value, seen.offers)):
+        yield Finding(machine.cpu.location, trouble)
 
 
 def _check_memory(machine: LocatedMachine, seen: HostView) -> Iterator[Finding]:
@@ -75,20 +77,20 @@ def _offers(virt_type: VirtType, seen: HostView) -> Mapping[str, Offer]:
 
 
 def _cpu_trouble(cpu: str, offers: Mapping[str, Offer]) -> str | None:
+    if trouble := _cpu_name_trouble(cpu, offers):
+        return trouble
     if any(offer.cpus.get(cpu, False) for offer in offers.values()):
         return None
-    if not _is_known(cpu, offers):
-        return _unknown_cpu(cpu, offers)
     if VirtType.QEMU in offers:
         return f"{cpu} needs KVM, and this node is emulated (write `maximum`, or remove `cpu`)"
     return f"this host's processor cannot provide {cpu} (remove `cpu`, or write `virt_type: qemu`)"
 
 
-def _is_known(cpu: str, offers: Mapping[str, Offer]) -> bool:
-    return any(cpu in offer.cpus for offer in offers.values())
-
-
-def _unknown_cpu(cpu: str, offers: Mapping[str, Offer]) -> str:
+def _cpu_name_trouble(cpu: str, offers: Mapping[str, Offer]) -> str | None:
+    if cpu in _WITHOUT_APIC:
+        return f"{cpu} has no APIC, without which no PCI device works (remove `cpu`)"
+    if any(cpu in offer.cpus for offer in offers.values()):
+        return None
     known = sorted({name for offer in offers.values() for name, works in offer.cpus.items() if works})
     return f"{cpu} is not a CPU model that libvirt knows ({_another(cpu, known)})"
 

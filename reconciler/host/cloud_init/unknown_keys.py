@@ -27,9 +27,12 @@ _WORDS = """
 _KNOWN = frozenset(_WORDS.split())
 """The top-level keys of cloud-init's schema, up to 24.4."""
 _WITH_DASHES = frozenset({"ca-certs", "grub-dpkg"})
+_OF_METADATA = "is read from a seed's meta-data only, which vmcluster writes (remove it)"
 _BELONGS_HERE = "its keys belong directly here (remove the line and one level of indentation)"
 _FOREIGN = {
     **dict.fromkeys(("#cloud-config", "cloud-config", "cloud_config", "user-data", "user_data"), _BELONGS_HERE),
+    **dict.fromkeys(("instance-id", "instance_id", "local-hostname", "local_hostname"), _OF_METADATA),
+    "system_info": "is read from the image's own /etc/cloud only (write its settings directly here, such as `user`)",
     "ignition": "is Ignition, which cloud-init does not read (write cloud-config)",
     "autoinstall": "is read by an installer, and nothing is installed here (write its `user-data` directly here)",
 }

@@ -48,6 +48,7 @@ def refusal(host: Path, text: str, seen: HostView) -> str:
         ("max", "auto", None, "not a CPU model that libvirt knows (write `maximum`)"),
         ("haswell-notsx", "auto", None, "did you mean Haswell-noTSX?"),
         ("Z80", "auto", None, "`virsh cpu-models x86_64` lists them"),
+        ('"486"', "auto", None, "486 has no APIC"),
         ("host", "qemu", None, "host needs KVM, and this node is emulated (write `maximum`"),
         ("host", "auto", False, "host needs KVM"),
         ("qemu64", "kvm", None, "this host's processor cannot provide qemu64"),
@@ -103,6 +104,7 @@ def test_one_machine_alone_has_no_more_memory_than_the_host(
         ("memory_mb: 512, virt_type: kvm", ""),
         ("memory_mb: 512, cpu: host", ""),
         ("memory_mb: 512, firmware: uefi", ""),
+        ('memory_mb: 512, cpu: "486"', "486 has no APIC"),
         ("memory_mb: 512, cpu: Z80", "Z80 is not a CPU model that libvirt knows"),
     ],
 )
