@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from reconciler.guest.rsync import parse_bytes_sent, parse_percent
 from reconciler.model.results import NodeSync
 from reconciler.progress import no_progress
 from tests.sshd import Sshd, own_sshd, pool, sshd
+from tests.waiting import PATIENCE_S, eventually
 
 from .samples import kept, library, registered
 
@@ -122,16 +124,28 @@ async def test_a_broken_transfer_is_no_complete_tree_and_is_repeated_to_success(
     (tree / "huge").write_bytes(os.urandom(40_000_000))
     artifact = await registered(node.shelf, tree)
     place = node.base / artifact.artifact_id
+    start_up_file, stalled = _with_stalling_rsync(tmp_path)
     work = asyncio.create_task(node.sync(artifact.artifact_id))
-    while not any(place.glob(".huge.*")) and not work.done():
-        await asyncio.sleep(0.005)
+    await eventually(stalled.exists)
     own_sshd.signal_sessions(signal.SIGKILL)
+    start_up_file.unlink()
     outcome = await work
     assert outcome.error is not None
     assert outcome.rsync_exit_code not in (0, None)
     assert node.marks() == set()
     assert (await node.sync(artifact.artifact_id)).error is None
     assert (await registered(node.shelf, place)).artifact_id == artifact.artifact_id
+
+
+def _with_stalling_rsync(home: Path) -> tuple[Path, Path]:
+    """Have logins run an rsync that stalls after 8 MB: the file that does so, and the one that then appears."""
+    program, stalled, start_up_file = home / "bin" / "rsync", home / "stalled", home / ".bashrc"
+    program.parent.mkdir()
+    part = f"stdbuf -o0 head -c 8000000; touch {stalled}; exec sleep {10 * PATIENCE_S:.0f}"
+    program.write_text(f'#!/bin/sh\n{{ {part}; }} | {shutil.which("rsync")} "$@"\n')
+    program.chmod(0o755)
+    start_up_file.write_text(f"PATH={program.parent}:$PATH\n")
+    return start_up_file, stalled
 
 
 async def test_two_clients_at_once_do_the_work_once(node: Node, tree: Path) -> None:
