@@ -43,15 +43,16 @@ _CLOSE = 0.88
 def spelling_problems(user_data: Mapping[str, Any]) -> Iterator[tuple[Place, str]]:
     """Top-level keys that would have no effect, though the user expects one."""
     for key in user_data:
-        if why := _FOREIGN.get(key):
+        close = "" if key in _KNOWN | _WITH_DASHES else _nearly(key)
+        if why := _FOREIGN.get(key) or _FOREIGN.get(close):
             yield (key,), why
-        elif key not in _KNOWN | _WITH_DASHES and (close := _nearly(key)):
+        elif close:
             yield (key,), f"is not a key of cloud-config, so it would have no effect (did you mean {close}?)"
     if _BUTANE in user_data and "version" in user_data:
         yield (_BUTANE,), "is Butane, which cloud-init does not read (write cloud-config)"
 
 
-def _nearly(key: str) -> str | None:
+def _nearly(key: str) -> str:
     plain = {known.replace("_", ""): known for known in sorted(_KNOWN)}
     close = difflib.get_close_matches(key.lower().replace("-", "").replace("_", ""), plain, n=1, cutoff=_CLOSE)
-    return plain[close[0]] if close else None
+    return plain[close[0]] if close else ""

@@ -164,6 +164,7 @@ def problems(user_data: dict[str, Any], ssh_user: str = "root") -> list[tuple[tu
         ({"instance-id": "i-1"}, ("instance-id",), "meta-data only"),
         ({"local_hostname": "web"}, ("local_hostname",), "meta-data only"),
         ({"system_info": {"default_user": {"name": "bob"}}}, ("system_info",), "/etc/cloud only"),
+        ({"system-info": {"default_user": {"name": "bob"}}}, ("system-info",), "/etc/cloud only"),
         ({"variant": "fcos", "version": "1.5.0"}, ("variant",), "write cloud-config"),
         ({"users": [{"alice": {"shell": "/bin/zsh"}}]}, ("users", 0), "has no `name`"),
         ({"users": [{"name": "al ice"}]}, ("users", 0, "name"), "is no name that useradd takes"),
