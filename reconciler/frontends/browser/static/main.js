@@ -8,7 +8,7 @@ import { Feed } from "./feed.js";
 import { Graph } from "./graph.js";
 import { clearPanels, showConditions, showFaults, showNode, showReady, showSnapshots, showTrouble, tickFaults } from "./panels.js";
 import { forgetAnswers, showKernel, showPlan, showScreen } from "./questions.js";
-import { enter, leave, whenRefused } from "./session.js";
+import { enter, leave, whenChangedElsewhere, whenRefused } from "./session.js";
 import { TABS, asked, begun, consoleNode, feedPath, remember, shown } from "./start.js";
 import { drawTimeline } from "./timeline.js";
 
@@ -209,6 +209,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 whenRefused(() => connected("refused"));
+whenChangedElsewhere(() => location.reload());
 
 // A page that nobody sees takes no connection.
 document.addEventListener("visibilitychange", () => (document.hidden ? feed.close() : listen()));

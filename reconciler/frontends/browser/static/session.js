@@ -17,6 +17,11 @@ export function whenRefused(told) {
   refused = told;
 }
 
+// `told()` is called when another tab of this browser signs in or out.
+export function whenChangedElsewhere(told) {
+  addEventListener("storage", (event) => event.key === KEY && told());
+}
+
 export async function enter(secret) {
   const answer = await fetch("/api/session", {
     method: "POST",

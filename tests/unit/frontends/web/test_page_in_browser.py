@@ -244,6 +244,24 @@ async def test_who_is_not_let_in_is_asked_for_the_token(lab: ShownLab, page: Pag
         await expect(page.get_by_label("Token")).to_be_focused()
 
 
+async def test_other_tabs_are_let_in_and_signed_out_at_once(
+    lab: ShownLab, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page_app, "_SILENCE_S", 3600.0)  # the server tells nobody meanwhile
+    await lab.define()
+    async with lab.door() as door:
+        others = [await page.context.new_page() for _ in range(2)]
+        for tab in others:
+            await tab.goto(door.url)
+            await expect(tab.get_by_label("Token")).to_be_visible()
+        await page.goto(door.entry())
+        for tab in (page, *others):
+            await expect(tab.locator(".node")).to_have_count(3)
+        await page.get_by_role("button", name="Sign out").click()
+        for tab in (page, *others):
+            await expect(tab.get_by_label("Token")).to_be_visible()
+
+
 async def test_the_picture_in_the_manual_is_what_the_page_shows(lab: ShownLab, page: Page) -> None:
     await lab.define()
     await page.set_viewport_size({"width": 930, "height": 590})
