@@ -31,7 +31,7 @@ def why_missing(path: Path, image_dir: Path, elsewhere: Sequence[str]) -> str | 
     if name is None or name == BASE_IMAGE:
         return None
     if name in CATALOGUE:
-        return f"the image {name} is not on this host (run `vmcluster image pull {name}`)"
+        return f'the image {name} is not on this host (get it: `image_pull(image="{name}")`)'
     near = nearest_name(name, names_in(image_dir))
     what = f"did you mean {near}?" if near else f"for a file beside the topology, write ./{name}"
     return f"no image is named {name!r}: {path} does not exist ({what})"
@@ -78,7 +78,7 @@ def why_no_base(_: Path, facts: ImageFacts) -> str | None:
     """Why no machine can start from an image, and what helps; None if one can."""
     if facts.holds in PACKED:
         return f"is {facts.holds}, not qcow2 or raw ({_UNPACK})"
-    return "is empty (create it: `vmcluster image build`)" if facts.size_bytes == 0 else None
+    return "is empty (create it: `image_build`)" if facts.size_bytes == 0 else None
 
 
 def why_no_extra_disk(path: Path, facts: ImageFacts) -> str | None:

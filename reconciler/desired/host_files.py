@@ -79,7 +79,7 @@ def _look_at_clones(values: TopologyValues, images: dict[Path, ImageFile]) -> It
             yield Finding(node.location, f"nodes {node.obstacle} cannot be cloned (write `boot` for them)")
         elif node.image in images and not images[node.image].waits:
             message = f"machines of {node.image} do not wait for an identity, so none can be cloned"
-            yield Finding(node.location, f"{message} (write `boot`, or use an image of `vmcluster image build`)")
+            yield Finding(node.location, f"{message} (write `boot`, or use an image of `image_build`)")
 
 
 def _look_at_image(

@@ -37,6 +37,20 @@ class ImageDetails(NamedImage):
     trouble: str = Field(default="", description="Why no machine can start from it; empty: one can.")
 
 
+class BuiltImage(Frozen):
+    """A finished image: its files, and whether they were already up to date."""
+
+    disk: Path = Field(description="The image.")
+    kernel: Path = Field(description="Its kernel, for direct boot.")
+    initrd: Path = Field(description="Its initrd, for direct boot.")
+    description: Path = Field(description="The file that records what it was built from.")
+    kernel_version: str = Field(description="What `uname -r` prints in the guest.")
+    cmdline: str = Field(description="Kernel command line for direct boot.")
+    recipe_digest: str = Field(description="Hash of everything that determines its content.")
+    size_bytes: int = Field(description="Size of the image on disk.")
+    reused: bool = Field(description="It was already up to date; nothing was built.")
+
+
 class PulledImage(NamedImage):
     """An image that is there now."""
 

@@ -95,6 +95,12 @@ async def pull_image(runtime: Runtime, request: PullRequest, progress: Progress)
     return PulledImage(**dict(seen), reused=reused)
 
 
+def require_published(image: str) -> None:
+    """For those who may name no address of their own: raises `InvalidArgument` unless the catalogue has the image."""
+    if image not in CATALOGUE:
+        raise _unknown(image, hint="give one of these")
+
+
 def _resolved(request: PullRequest) -> _ResolvedPull:
     """Raises `InvalidArgument`."""
     if is_address(request.source):
@@ -104,7 +110,7 @@ def _resolved(request: PullRequest) -> _ResolvedPull:
     else:
         entry = CATALOGUE.get(request.source)
         if entry is None:
-            raise _unknown(request.source)
+            raise _unknown(request.source, hint="give one of these, or the address of an image")
         name, url = request.name or request.source, entry.url
         checksum_url = request.checksum_url or entry.checksum_url
     if not is_image_name(name):
@@ -134,10 +140,10 @@ def _given_checksum(request: PullRequest) -> Checksum | None:
         raise InvalidArgument(str(error)) from None
 
 
-def _unknown(name: str) -> InvalidArgument:
+def _unknown(name: str, hint: str) -> InvalidArgument:
     near = nearest_name(name, ())
-    hint = f"did you mean {near}?" if near else "give one of these, or the address of an image"
-    return InvalidArgument(f"{name[:80]!r} is no published image: there are {', '.join(CATALOGUE)}", hint=hint)
+    what = f"{name[:80]!r} is no published image: there are {', '.join(CATALOGUE)}"
+    return InvalidArgument(what, hint=f"did you mean {near}?" if near else hint)
 
 
 def _name_in(url: str) -> str:

@@ -5,28 +5,13 @@ from functools import partial
 from pathlib import Path
 
 from platformdirs import site_cache_path, user_cache_path
-from pydantic import Field
 
 from reconciler.errors import HostCapabilityMissing
 from reconciler.image.build import build_image as build_on_host
-from reconciler.model.base import Frozen
+from reconciler.model.named_image import BuiltImage
 from reconciler.progress import Report
 from reconciler.runtime import Runtime
 from reconciler.usecases.named_images import kept_unused
-
-
-class BuiltImage(Frozen):
-    """A finished image: its files, and whether they were already up to date."""
-
-    disk: Path = Field(description="The image.")
-    kernel: Path = Field(description="Its kernel, for direct boot.")
-    initrd: Path = Field(description="Its initrd, for direct boot.")
-    description: Path = Field(description="The file that records what it was built from.")
-    kernel_version: str = Field(description="What `uname -r` prints in the guest.")
-    cmdline: str = Field(description="Kernel command line for direct boot.")
-    recipe_digest: str = Field(description="Hash of everything that determines its content.")
-    size_bytes: int = Field(description="Size of the image on disk.")
-    reused: bool = Field(description="It was already up to date; nothing was built.")
 
 
 async def build_guest_image(

@@ -120,7 +120,7 @@ def require_known(name: str, known: Sequence[str]) -> None:
     if name in known:
         return
     if name in CATALOGUE:
-        raise ImageNotFound(f"the image {name} is not on this host", hint=f"run `vmcluster image pull {name}`")
+        raise ImageNotFound(f"the image {name} is not on this host", hint=f'`image_pull(image="{name}")` gets it')
     near = nearest_name(name, known)
     raise ImageNotFound(
         f"no image is named {name!r} (there are: {', '.join(known) or 'none'})",

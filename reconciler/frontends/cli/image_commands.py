@@ -16,8 +16,7 @@ from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
-    from reconciler.model.named_image import ImageDetails, NamedImage, PulledImage, RemovedImages
-    from reconciler.usecases.images import BuiltImage
+    from reconciler.model.named_image import BuiltImage, ImageDetails, NamedImage, PulledImage, RemovedImages
 
 app = Commands()
 image = Commands(help="Build, pull and remove guest images.", no_args_is_help=True)

@@ -7,8 +7,7 @@ import typer
 from reconciler.frontends.cli.snapshot_tables import size
 from reconciler.frontends.cli.tables import print_columns, utc_time
 from reconciler.frontends.cli.text import printable
-from reconciler.model.named_image import ImageDetails, ImageOrigin, NamedImage, PulledImage, RemovedImages
-from reconciler.usecases.images import BuiltImage
+from reconciler.model.named_image import BuiltImage, ImageDetails, ImageOrigin, NamedImage, PulledImage, RemovedImages
 
 
 def show_images(images: Sequence[NamedImage]) -> None:

@@ -100,7 +100,7 @@ async def ask(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolRe
 
 
 async def settle(call: Call, work: "Callable[[UseCases], Awaitable[T]]") -> "ToolResult[T]":
-    """Answer with the result of `work` that changes the desired state, or that works on artifacts.
+    """Answer with the result of `work` that changes the desired state, or that takes as long as a copy or an image.
 
     If the client cancels the call, only the wait ends: the change stays recorded and the work continues.
     """

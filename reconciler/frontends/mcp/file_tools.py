@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reconciler.frontends.mcp.arguments import ClusterName, NodeName, Nodes, Seconds
-from reconciler.frontends.mcp.backend import Call, ask
+from reconciler.frontends.mcp.backend import Call, ask, settle
 from reconciler.frontends.mcp.kernel_log_tools import Marker
 from reconciler.frontends.mcp.tool_definition import LOOKS, RUNS_ANYTHING, TAKES_AWAY, ToolDefinition
 from reconciler.frontends.mcp.values import AsNumber
@@ -34,7 +34,7 @@ async def node_push(
 
     It appears complete or not at all. `left_out` lists sockets, pipes, devices, and what changed meanwhile.
     """
-    return await ask(
+    return await settle(
         call,
         lambda use: use.transfers.push(
             cluster_name,
@@ -61,7 +61,7 @@ async def node_pull(
     An existing directory is always kept. `left_out` lists what is not copied: links that lead out of the
     tree, sockets, devices.
     """
-    return await ask(
+    return await settle(
         call,
         lambda use: use.transfers.pull(
             cluster_name, node_name, source_path, absolute("dest_path", dest_path), replace=replace, timeout_s=timeout_s

@@ -12,6 +12,9 @@ cluster_status show the current state; poll cluster_status when a long call was 
 it. cluster_events shows what happened, cluster_history who changed what, and cluster_rollback takes it back.
 
 For a command that takes longer than you can wait: job_start, then job_output now and then; job_status lists all.
+Copies, images and work on artifacts go on when you stop waiting: call again for the answer.
+
+image_list shows what a topology can name as base_image; image_build and image_pull get one.
 
 For a clean start each time: snapshot_create with include_memory once all nodes are up, then after each experiment
 snapshot_revert, which takes seconds and needs no boot. Snapshots may build on each other; snapshot_list shows them.

@@ -13,11 +13,13 @@ Arguments = Mapping[str, Any]
 _CORRECT = "correct what the message names, then call it again"
 _EVERYTHING_READS = "cluster_status({cluster_name})"
 _WHEN_FAULTS_ENDED = "cluster_events({cluster_name}) shows when faults expired or were healed"
+_WHAT_USES_IMAGES = "topology_list() or topology_write(topology=…, topology_yaml=…)"
 _AFTER_ERRORS = {
     ErrorCode.TOPOLOGY_NOT_FOUND: "topology_list()",
     ErrorCode.CLUSTER_NOT_FOUND: "cluster_list()",
     ErrorCode.CLUSTER_NOT_RUNNING: "cluster_start({cluster_name})",
     ErrorCode.NODE_NOT_FOUND: _EVERYTHING_READS,
+    ErrorCode.IMAGE_NOT_FOUND: "image_list()",
     ErrorCode.HOST_NOT_FOUND: "host_list()",
     ErrorCode.SSH_TIMEOUT: "cluster_start({cluster_name}, ssh_timeout_s=300) to wait longer",
     ErrorCode.SSH_ERROR: "node_console({cluster_name}, {node_name})",
@@ -216,6 +218,10 @@ def _after_builds(result: Any, known: Arguments) -> str:
     return f"artifact_sync(cluster_name=…, artifact_id={json.dumps(result[-1]['artifact_id'])})"
 
 
+def _after_images(result: Any, known: Arguments) -> str:
+    return _WHAT_USES_IMAGES if result else "image_build() or image_pull(image=…)"
+
+
 def _after_registration(result: Any, known: Arguments) -> str:
     return f"artifact_sync(cluster_name=…, artifact_id={json.dumps(result['artifact_id'])})"
 
@@ -286,6 +292,8 @@ _AFTER: dict[str, str | Callable[[Any, Arguments], str]] = {
     "artifact_install": 'node_exec_all({cluster_name}, command="modprobe …"), or snapshot_create({cluster_name}, '
     "snapshot_name=…, include_memory=true)",
     "artifact_remove": "artifact_list()",
+    "image_list": _after_images,
+    **dict.fromkeys(("image_build", "image_pull"), _WHAT_USES_IMAGES),
     "host_doctor": _after_doctor,
     "host_list": "cluster_list()",
     "host_show": "cluster_list()",

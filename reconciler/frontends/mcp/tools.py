@@ -12,6 +12,7 @@ from reconciler.frontends.mcp import (
     fault_tools,
     file_tools,
     host_tools,
+    image_tools,
     job_tools,
     kernel_log_tools,
     record_tools,
@@ -284,6 +285,7 @@ TOOLS = (
     *file_tools.TOOLS,
     *kernel_log_tools.TOOLS,
     *artifact_tools.TOOLS,
+    *image_tools.TOOLS,
     *host_tools.TOOLS,
 )
 

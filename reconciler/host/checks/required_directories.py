@@ -70,7 +70,7 @@ def check_image(path: Path) -> CheckResult:
         return ok("guest image", f"{path}, {path.stat().st_size / 1024**2:.0f} MiB")
     if others := sorted(filter(None, map(image_name, path.parent.glob("*.qcow2")))):
         return ok("guest image", f"{', '.join(others)} in {path.parent}")
-    return warning("guest image", f"{path} does not exist", "`vmcluster image build` creates it")
+    return warning("guest image", f"{path} does not exist", "`image_build` creates it")
 
 
 def _missing(place: RequiredDirectory) -> CheckResult | None:

@@ -31,8 +31,8 @@ PROGRAMS: Sequence[Program] = (
     Program("rsync", "rsync", "sending artifacts to nodes"),
     Program("tc", "iproute2", "network impairments"),
     Program("nft", "nftables", "network partitions"),
-    Program("mmdebstrap", "mmdebstrap", "`vmcluster image build`"),
-    Program("mke2fs", "e2fsprogs", "`vmcluster image build`"),
+    Program("mmdebstrap", "mmdebstrap", "`image_build`"),
+    Program("mke2fs", "e2fsprogs", "`image_build`"),
 )
 
 FIRMWARE_DIRECTORIES = (Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware"))

@@ -56,5 +56,5 @@ def _copy_remedy(kind: NoFile, path: Path | str) -> str:
 
 def _read_remedy(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
-        return "correct the path, or create the image: `vmcluster image build`"
+        return "correct the path, or create the image: `image_build`"
     return "correct the path, or let this user read it"

@@ -333,7 +333,7 @@ def test_an_image_is_known_by_its_name_in_the_directory_for_images(host: Path) -
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("debian-12", "the image debian-12 is not on this host (run `vmcluster image pull debian-12`)"),
+        ("debian-12", 'the image debian-12 is not on this host (get it: `image_pull(image="debian-12")`)'),
         ("debain-12", "no image is named 'debain-12': {path} does not exist (did you mean debian-12?)"),
         ("mine-2", "no image is named 'mine-2': {path} does not exist (did you mean mine-1?)"),
         ("disk", "no image is named 'disk': {path} does not exist (for a file beside the topology, write ./disk)"),

@@ -591,7 +591,7 @@ async def test_a_file_beside_an_image_that_vmcluster_did_not_make_stays(
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("debian-12", "run `vmcluster image pull debian-12`"), ("mine-2", "did you mean mine-1?")]
+    ("name", "hint"), [("debian-12", '`image_pull(image="debian-12")` gets it'), ("mine-2", "did you mean mine-1?")]
 )
 async def test_an_image_that_is_not_there_is_named_with_its_remedy(
     runtime: Runtime, images: Path, name: str, hint: str

@@ -11,10 +11,11 @@ from reconciler.image import build
 from reconciler.image.image_cache import ImageCache
 from reconciler.image.published import ImageFiles, describe
 from reconciler.image.recipe import Recipe, image_digest
+from reconciler.model.named_image import BuiltImage
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
 from reconciler.store.host_lease import HostLease
-from reconciler.usecases.images import BuiltImage, build_guest_image
+from reconciler.usecases.images import build_guest_image
 from tests.libvirt_socket import silent_libvirt
 from tests.unit.store.samples import stand_on
 from tests.unit.store.test_database import altered as altered_rows

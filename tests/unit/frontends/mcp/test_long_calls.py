@@ -16,8 +16,10 @@ from mcp.client.stdio import StdioServerParameters
 from reconciler.model.choices import StopMode
 from reconciler.store.lease import FILE_NAME, Lease
 from reconciler.store.sqlite import SqliteStore
+from reconciler.usecases import image_pull, images
 from reconciler.usecases.build_trees import Artifacts
 from reconciler.usecases.deployment import Deployment
+from reconciler.usecases.transfers import Transfers
 from tests.unit.frontends.mcp.conftest import Agent, agent_of
 from tests.unit.frontends.mcp.test_answers import stored
 from tests.unit.frontends.mcp.test_modes import NEWEST
@@ -132,16 +134,21 @@ def test_a_command_is_killed_when_its_client_gives_it_up(configuration: dict[str
 
 
 ON_NODES = {"cluster_name": "lab", "artifact_id": "a" * 64}
-ON_ARTIFACTS: dict[str, tuple[type, str, dict[str, str]]] = {
+PATHS = {"source_path": "/here", "dest_path": "/there"}
+GOES_ON: dict[str, tuple[object, str, dict[str, str]]] = {
     "artifact_register": (Artifacts, "register", {"source_path": "/tree"}),
     "artifact_sync": (Deployment, "sync", ON_NODES),
     "artifact_install": (Deployment, "install", ON_NODES),
     "artifact_uninstall": (Deployment, "uninstall", {"cluster_name": "lab"}),
+    "node_push": (Transfers, "push", {"cluster_name": "lab", **PATHS}),
+    "node_pull": (Transfers, "pull", {"cluster_name": "lab", "node_name": "alpha", **PATHS}),
+    "image_build": (images, "build_guest_image", {}),
+    "image_pull": (image_pull, "pull_image", {"image": "debian-12"}),
 }
 
 
-@pytest.mark.parametrize("tool", ON_ARTIFACTS)
-async def test_work_on_artifacts_goes_on_when_its_call_is_cancelled(
+@pytest.mark.parametrize("tool", GOES_ON)
+async def test_long_work_goes_on_when_its_call_is_cancelled(
     tool: str, agent: Agent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began, enough, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -151,7 +158,7 @@ async def test_work_on_artifacts_goes_on_when_its_call_is_cancelled(
         await enough.wait()
         done.set()
 
-    kind, verb, arguments = ON_ARTIFACTS[tool]
+    kind, verb, arguments = GOES_ON[tool]
     monkeypatch.setattr(kind, verb, work)
     long = asyncio.create_task(agent.call(tool, **arguments))
     await asyncio.wait_for(began.wait(), PATIENCE_S)

@@ -97,6 +97,7 @@ READ_ONLY = {
     "artifact_diff",
     "host_list",
     "host_show",
+    "image_list",
 }
 FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
 HARMLESS = (
@@ -108,6 +109,8 @@ HARMLESS = (
         "cluster_fork",
         "snapshot_create",
         "dmesg_mark",
+        "image_build",
+        "image_pull",
         "artifact_register",
         "artifact_sync",
     }

@@ -145,7 +145,7 @@ def test_an_image_with_luks_in_its_header_is_encrypted(tmp_path: Path) -> None:
 
 
 def test_an_absent_image_is_named_with_its_remedy(tmp_path: Path) -> None:
-    with pytest.raises(ImageNotFound, match=r"absent\.qcow2: No such file.*vmcluster image build"):
+    with pytest.raises(ImageNotFound, match=r"absent\.qcow2: No such file.*image_build"):
         read_image_facts(tmp_path / "absent.qcow2")
 
 
