@@ -229,13 +229,16 @@ _SAME_REPORT = (
     ("BUG: workqueue lockup", re.compile("BUG: workqueue lockup")),
 )
 """How reports begin which the kernel announces again with a WARN or BUG of their own, or once for each of several."""
-_ANNOUNCED_AGAIN = tuple(begins for begins, _ in _SAME_REPORT)
+_AGAIN = ("WARNING: ", "BUG: workqueue lockup")
+
+
+def may_announce_again(text: str) -> bool:
+    """Whether an announcement is one that may be part of a report before it."""
+    return text.startswith(_AGAIN)
 
 
 def announced_again(head: str, text: str) -> bool:
     """Whether an announcement is part of the report that began with `head`, though it could begin one."""
-    if not head.startswith(_ANNOUNCED_AGAIN):
-        return False
     return any(head.startswith(begins) and again.match(text) for begins, again in _SAME_REPORT)
 
 

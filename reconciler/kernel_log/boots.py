@@ -100,17 +100,22 @@ class _Clock:
         if time_us < top.newest_us and line.text.startswith(_BANNERS):
             self._runs = [_Run(index, time_us)]
             self._dead = self.rebooting = False
-        elif time_us + slack_us >= top.newest_us or (len(self._runs) == 1 and continues_report(line.text)):
+            return
+        if time_us + slack_us >= top.newest_us:
             top.newest_us = time_us
-        else:
-            enough = 1 if self._dead or line.inline else _FEW_LINES
-            self._runs.append(top := _Run(index, time_us, enough))
-        if len(self._runs) > 1:
-            self._weigh(top, line)
+            if len(self._runs) > 1:
+                self._weigh(top, begins=not line.inline and not continues_report(line.text))
+            return
+        continues = continues_report(line.text)
+        if len(self._runs) == 1 and continues:
+            top.newest_us = time_us
+            return
+        self._runs.append(run := _Run(index, time_us, 1 if self._dead or line.inline else _FEW_LINES))
+        self._weigh(run, begins=not line.inline and not continues)
 
-    def _weigh(self, run: _Run, line: LogLine) -> None:
-        if not line.inline and not continues_report(line.text):
-            run.weight += 1
+    def _weigh(self, run: _Run, *, begins: bool) -> None:
+        """Count a line of that run, which only a booted kernel would print if it `begins` something."""
+        run.weight += begins
         if run.weight > _STRAY_LINES or self.rebooting:
             self._runs = [run]
             self._dead = self.rebooting = False

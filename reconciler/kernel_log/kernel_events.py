@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from reconciler.kernel_log.announcements import announced_again, announcement, tells_of_hang
+from reconciler.kernel_log.announcements import announced_again, announcement, may_announce_again, tells_of_hang
 from reconciler.kernel_log.event_kinds import OOPSES, KernelEventKind
 from reconciler.kernel_log.line import LogLine
 from reconciler.kernel_log.traces import begins_dump, ends_report, is_strong, is_weak
@@ -228,14 +228,23 @@ class _Grouping:
         return before_us is not None and line.timestamp_us is not None and line.timestamp_us > before_us + _PAUSE_US
 
     def _announce(self, index: int, line: LogLine, kind: KernelEventKind, report: _OpenReport | None) -> None:
-        if report is not None and (report.says_more(kind, line.text) or self._announced_again(report, line.text)):
-            report.keep(index, self.found)
-            return
-        if report is not None and self._announced_again(report.resumed, line.text):
-            self._resume(line, report).keep(index, self.found)
+        continued = None if report is None else self._continued(report, kind, line)
+        if continued is not None:
+            continued.keep(index, self.found)
             return
         opened = self._open(kind, index, line, report)
         opened.fenced = report is not None and report.lead_means == "fence" and kind in _FENCED
+
+    def _continued(self, report: _OpenReport, kind: KernelEventKind, line: LogLine) -> _OpenReport | None:
+        """The report that an announcement is part of, though it could begin one."""
+        if report.says_more(kind, line.text):
+            return report
+        if may_announce_again(line.text):
+            if self._announced_again(report, line.text):
+                return report
+            if self._announced_again(report.resumed, line.text):
+                return self._resume(line, report)
+        return None
 
     def _announced_again(self, report: _OpenReport | None, text: str) -> bool:
         if report is None or report.event is None or report.ended:
