@@ -1,18 +1,14 @@
-"""The view of a cluster as one document, for a chat: hosts of MCP Apps permit inline scripts, and no other file.
-
-Each module becomes a function that answers what the module exports, so that names stay apart. That takes what the
-page's files keep to: imports and exports by name, each at the start of a line.
-"""
+"""The view of a cluster as one document, for a chat: hosts of MCP Apps permit inline scripts, and no other file."""
 
 import re
 from functools import cache
 from pathlib import Path
 
+from reconciler.frontends.browser.joined_script import joined_script
+
 _APP = Path(__file__).with_name("app")
 _STYLE = re.compile(r'<link rel="stylesheet" href="(.+)">')
 _SCRIPT = re.compile(r'<script type="module" src="(.+)"></script>')
-_IMPORT = re.compile(r'^import (\{.+\}) from "(.+)";$', re.MULTILINE)
-_EXPORT = re.compile(r"^export (?=(?:async function|class|const|function) (\w+))", re.MULTILINE)
 
 
 @cache
@@ -20,32 +16,4 @@ def app_document() -> str:
     """The document: the page's own modules and style sheet, inline."""
     page = (_APP / "app.html").read_bytes().decode()
     page = _STYLE.sub(lambda link: f"<style>\n{(_APP / link[1]).read_bytes().decode()}</style>", page)
-    return _SCRIPT.sub(lambda script: f'<script type="module">\n{_joined(_APP / script[1])}</script>', page)
-
-
-def _joined(entry: Path) -> str:
-    """A module, and before it what it imports."""
-    modules: dict[Path, str] = {}
-    _load(entry, modules)
-    *needed, last = modules
-    return "".join([*(_as_function(of, modules[of]) for of in needed), _linked(modules[last])])
-
-
-def _load(module: Path, modules: dict[Path, str]) -> None:
-    """Add a module behind those that it imports."""
-    text = module.read_bytes().decode()
-    for _, path in _IMPORT.findall(text):
-        imported = (module.parent / path).resolve()
-        if imported not in modules:
-            _load(imported, modules)
-    modules[module] = text
-
-
-def _as_function(module: Path, text: str) -> str:
-    exported = ", ".join(_EXPORT.findall(text))
-    return f"const {module.stem}_js = (() => {{\n{_EXPORT.sub('', _linked(text))}return {{ {exported} }};\n}})();\n"
-
-
-def _linked(text: str) -> str:
-    """A module's text with the results of functions in place of its imports."""
-    return _IMPORT.sub(lambda found: f"const {found[1]} = {Path(found[2]).stem}_js;", text)
+    return _SCRIPT.sub(lambda script: f'<script type="module">\n{joined_script(_APP / script[1])}</script>', page)

@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
-from importlib import resources
 from typing import Any
 
 from starlette.middleware import Middleware
@@ -15,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
 
 from reconciler import __version__
+from reconciler.frontends.browser.page_files import page_files, page_index
 from reconciler.frontends.browser.page_messages import Spell, encoded, kernel_message, losses_message, plan_message
 from reconciler.frontends.web.mailbox import Mailbox
 from reconciler.frontends.web.page import Page
@@ -70,11 +70,9 @@ def page_routes(page: Page) -> list[BaseRoute]:
 
 def _files() -> Iterator[tuple[str, Endpoint]]:
     """The page's files by path, read once. A browser keeps all but the first, which names them by their content."""
-    found = resources.files("reconciler.frontends.browser").joinpath("static").iterdir()
-    files = {file.name: file.read_bytes() for file in found if _kind(file.name) in _TYPES}
-    index = files.pop("index.html")
-    directory = f"/static/{hashlib.sha256(b''.join(files[name] for name in sorted(files))).hexdigest()[:_DIGITS]}/"
-    yield "/", _file(index.replace(b"/static/", directory.encode()), "html", _ASKED_AGAIN)
+    files = page_files()
+    directory = f"/static/{hashlib.sha256(b''.join(files.values())).hexdigest()[:_DIGITS]}/"
+    yield "/", _file(page_index().replace(b"/static/", directory.encode()), "html", _ASKED_AGAIN)
     for name, content in files.items():
         yield f"{directory}{name}", _file(content, _kind(name), _KEPT)
 
