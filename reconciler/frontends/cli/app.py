@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  imports wait until they are needed
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -123,7 +124,9 @@ def run_command_line(arguments: Sequence[str]) -> int:
     """Run one command line and return the exit code: 1 for most errors, because 2 means "changes" for `plan`."""
     try:
         return _obeyed(arguments)
-    except SystemExit:  # Click exits this way only when the reader of its output is gone
+    except SystemExit as ended:  # Click exits this way after a completion, and when the reader of its output is gone
+        if "_VMCLUSTER_COMPLETE" in os.environ:
+            return int(ended.code or 0)  # fish asks by it whether there is anything to complete
         silence_stdout()
         return BROKEN_PIPE_EXIT_CODE
     except FileNotFoundError:  # what work finds missing is in its answer

@@ -9,7 +9,7 @@ import typer
 
 from reconciler.errors import PartialFailure
 from reconciler.frontends.cli import completion
-from reconciler.frontends.cli.app import app
+from reconciler.frontends.cli.app import app, run_command_line
 from reconciler.frontends.cli.completion import (
     complete_cluster,
     complete_job,
@@ -46,6 +46,18 @@ def offered(line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFix
     with pytest.raises(SystemExit):
         app([], prog_name="vmcluster")
     return capfd.readouterr().out.split()
+
+
+def test_a_fish_hears_by_the_exit_code_whether_there_is_anything_to_offer(
+    lab: ClusterRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_VMCLUSTER_COMPLETE", "complete_fish")
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "is-args")
+    codes = {}
+    for line in ("status l", "status x"):
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", f"vmcluster {line}")
+        codes[line] = run_command_line([])
+    assert codes == {"status l": 0, "status x": 1}
 
 
 @pytest.mark.parametrize(
