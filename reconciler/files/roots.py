@@ -161,12 +161,15 @@ def opened(path: Path, *roots: Roots) -> Opened:
     return Opened(held, path, real or path, roots)
 
 
-def place_at(path: Path, *roots: Roots) -> PlaceToMake:
-    """A place to create something, in directories that may still be missing. Raises as `opened` does."""
+def place_at(path: Path, *roots: Roots, name: str = "copy") -> PlaceToMake:
+    """A place to create something, in directories that may still be missing. Raises as `opened` does.
+
+    `name` is what an error suggests to add to a path that can only be a directory.
+    """
     if path.name in {"", ".."}:
         raise InvalidArgument(
             f"{path} is an existing directory",
-            hint=f"give the exact destination, such as {path / 'copy'}",
+            hint=f"give the exact destination, such as {path / name}",
         )
     missing: list[str] = []
     above = path.parent

@@ -84,9 +84,9 @@ def open_source(path: Path, reach: Reach) -> Opened:
         raise InvalidArgument(f"cannot read {path}: {error.strerror}") from error
 
 
-def find_place(path: Path, reach: Reach) -> PlaceToMake:
-    """A path to write to. Raises `InvalidArgument` if it is out of reach."""
+def find_place(path: Path, reach: Reach, *, name: str = "copy") -> PlaceToMake:
+    """A path to write to. Raises `InvalidArgument` if it is out of reach; `name` is one to use in a directory."""
     try:
-        return place_at(path, reach.write)
+        return place_at(path, reach.write, name=name)
     except OSError as error:
         raise OperationFailed(f"cannot write to the directory of {path}: {error.strerror}") from error

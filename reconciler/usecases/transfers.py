@@ -4,7 +4,7 @@ import asyncio
 import stat
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from reconciler.concurrency import together
 from reconciler.desired.kept_files import Kept, files_of_record, why_kept
@@ -103,7 +103,8 @@ class Transfers:
         An existing file is replaced only with `replace`, a directory never, and files that vmcluster keeps are never
         touched.
         """
-        place = await asyncio.to_thread(find_place, destination, self._reach)
+        name = PurePosixPath(source).name or "copy"
+        place = await asyncio.to_thread(find_place, destination, self._reach, name=name)
         await asyncio.to_thread(require_not_kept, place, self._runtime.settings)
         record = await existing(self._runtime.store, cluster)
         chosen = select_node(record, node)
