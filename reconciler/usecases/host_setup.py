@@ -46,7 +46,7 @@ class HostSetupPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether there is nothing to do."""
         return not (self.packages.commands or self.repairs or self.image or self.files)
 
 
@@ -100,8 +100,14 @@ def render_configuration() -> str:
     """A configuration in which every key is a comment, with its default."""
     lines = ["# Configuration of vmcluster. Remove the `#` before a key to set it.", ""]
     for key, field in Settings.model_fields.items():
-        lines += [f"# {field.description}", f"#{key}: {'' if field.default is None else field.default}".rstrip(), ""]
+        lines += [f"# {field.description}", f"#{key}: {_in_yaml(field.default)}".rstrip(), ""]
     return "\n".join(lines)
+
+
+def _in_yaml(default: object) -> str:
+    if default is None:
+        return ""
+    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _configuration() -> Iterator[FileChange]:

@@ -15,7 +15,7 @@ from reconciler.frontends.cli.text import printable
 from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
-    from reconciler.model.examination import Examination
+    from reconciler.model.examination import CheckResult, Examination
 
 app = Commands()
 
@@ -54,9 +54,15 @@ def examination_lines(examination: "Examination") -> Iterator[tuple[str, str | N
         yield f"{'fixed' if repair.done else 'not fixed'}: {repair.name}: {repair.message}", None
     for check in examination.checks:
         yield f"{_SYMBOLS[check.verdict]} {check.name}: {check.message}", _COLORS[check.verdict]
-        if check.remedy and check.verdict != "ok":
-            yield f"    → {check.remedy}", None
+        for line in remedy_lines(check):
+            yield line, None
     yield _verdict(examination), None
+
+
+def remedy_lines(check: "CheckResult") -> Iterator[str]:
+    """What to do about a check that did not succeed, below its line."""
+    if check.remedy and check.verdict != "ok":
+        yield f"    → {check.remedy}"
 
 
 def _verdict(examination: "Examination") -> str:

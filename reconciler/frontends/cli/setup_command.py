@@ -1,4 +1,4 @@
-"""The command that brings a bare host to its first cluster, and tells MCP clients of the server."""
+"""The command that brings a bare host to its first cluster, and registers the server with MCP clients."""
 
 # ruff: noqa: PLC0415  imports wait until the command runs
 
@@ -11,6 +11,7 @@ import typer
 from reconciler.frontends.cli.commands import Commands
 from reconciler.frontends.cli.completion import complete_published
 from reconciler.frontends.cli.confirmation import can_be_asked, require_a_yes
+from reconciler.frontends.cli.doctor_command import remedy_lines
 from reconciler.frontends.cli.options import valid_text
 from reconciler.frontends.cli.output import narrate
 from reconciler.frontends.cli.session import FAILURE, CommandEnding, run_command
@@ -20,7 +21,7 @@ from reconciler.usecases.application import UseCases
 
 if TYPE_CHECKING:
     from reconciler.client_setup.accounts import UserAccount
-    from reconciler.client_setup.changed_files import ChangedFile
+    from reconciler.client_setup.changed_files import ChangedFile, FileChange
     from reconciler.client_setup.registration import ClientPlan
     from reconciler.usecases.client_registration import Undone
     from reconciler.usecases.host_setup import HostSetupPlan
@@ -37,7 +38,7 @@ def setup(
     undo: Annotated[
         bool, typer.Option("--undo", help="Restore every file as it was, but for what was changed since.")
     ] = False,
-    clients_only: Annotated[bool, typer.Option("--clients-only", help="Only tell MCP clients of the server.")] = False,
+    clients_only: Annotated[bool, typer.Option("--clients-only", help="Only register the server with MCP clients.")] = False,
     image: Annotated[
         str | None,
         typer.Option(
@@ -53,8 +54,8 @@ def setup(
 
     Installs what is missing (on Debian and Ubuntu, as root; elsewhere it shows
     the commands), makes directories and keys, writes a configuration and a first
-    topology, gets an image, and tells the MCP clients that it finds of the
-    server: Claude Code, Claude Desktop, VS Code, Cursor, Codex, Gemini CLI.
+    topology, gets an image, and registers the server with the MCP clients that
+    it finds: Claude Code, Claude Desktop, VS Code, Cursor, Codex, Gemini CLI.
 
     Shows everything first, with the difference in each file, and asks. What is
     there stays. Under sudo, the clients are those of the user who called it.
@@ -82,7 +83,7 @@ def _set_up(account: "UserAccount", image: str | None, *, yes: bool) -> None:
     for line in (*_host_lines(host), *_client_lines(clients)):
         typer.echo(printable(line))
     if (host is None or host.is_empty) and not any(of.change for of in clients):
-        typer.echo("nothing is to be done")
+        typer.echo("nothing to do")
         return
     _require_consent(yes, "Do this?")
 
@@ -125,7 +126,7 @@ async def _planned(
 def _undo(account: "UserAccount", *, yes: bool) -> None:
     noted = run_command(lambda use: _noted(use, account))
     if not noted:
-        typer.echo("nothing is to be undone")
+        typer.echo("nothing to undo")
         return
     for entry in noted:
         what = "remove" if entry.copy_name is None else "restore"
@@ -168,16 +169,26 @@ def _host_lines(host: "HostSetupPlan | None") -> Iterator[str]:
     if host is None:
         return
     for check in host.checks:
-        if check.verdict in _SYMBOLS:
+        if check.verdict in _SYMBOLS and check not in host.repairs:
             yield f"{_SYMBOLS[check.verdict]} {check.name}: {check.message}"
+            yield from remedy_lines(check)
     for command in host.packages.commands:
         yield f"{'run' if host.packages.runs_here else 'to be run by you, as root'}: {command}"
     for check in host.repairs:
-        yield f"fix: {check.name}"
+        yield f"fix: {check.name}: {check.message}"
+        yield from remedy_lines(check)
     for change in host.files:
-        yield f"write: {change.path}"
+        yield from _file_lines(change)
     if host.image is not None:
         yield f"{'build' if host.image == 'base' else 'pull'}: the image {host.image}"
+
+
+def _file_lines(change: "FileChange") -> Iterator[str]:
+    if all(line.startswith(b"#") for line in change.after.split(b"\n") if line):
+        yield f"write: {change.path}: every setting with its default, as comments"
+    else:
+        yield f"write: {change.path}"
+        yield change.diff.rstrip("\n")
 
 
 def _client_lines(clients: "Sequence[ClientPlan]") -> Iterator[str]:

@@ -98,7 +98,7 @@ def test_setup_ends_in_a_topology_that_can_be_applied_and_undoes_what_it_wrote(
     run("plan", "lab", code=2)
     run("apply", "lab", "--no-start")
     assert len(run("status", "lab", "-o", "json").data["nodes"]) == 3
-    assert run("setup", "--yes", "--image", "empty").out.endswith("nothing is to be done\n")
+    assert run("setup", "--yes", "--image", "empty").out.endswith("nothing to do\n")
     run("setup", "--undo", "--yes")
     assert not (bed.settings.topology_dir / "lab.yaml").exists()
     assert list((home / ".cursor").iterdir()) == []

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from reconciler.client_setup.accounts import UserAccount, calling_account
 from reconciler.model.examination import MissingPackages, Repair
+from reconciler.settings import Settings
 from reconciler.usecases import host_setup
 from reconciler.usecases.client_registration import server_command, sudo_rule
 
@@ -101,7 +103,7 @@ def test_undo_brings_back_every_byte_mode_time_and_link(invoke: Invoke, home: Pa
     ended = invoke("setup", "--undo", "--yes")
     assert ended.code == 0, ended.err
     assert picture(home) == before
-    assert invoke("setup", "--undo", "--yes").out == "nothing is to be undone\n"
+    assert invoke("setup", "--undo", "--yes").out == "nothing to undo\n"
 
 
 def test_the_difference_is_shown_and_nothing_is_done_without_consent(invoke: Invoke, home: Path) -> None:
@@ -131,7 +133,7 @@ def test_a_second_time_there_is_nothing_to_do(invoke: Invoke, home: Path) -> Non
     before = picture(home)
     ended = invoke(*CLIENTS)
     assert ended.code == 0
-    assert ended.out.endswith("nothing is to be done\n")
+    assert ended.out.endswith("nothing to do\n")
     assert "Claude Code: knows the server already\n" in ended.out
     assert picture(home) == before
 
@@ -191,7 +193,7 @@ def test_a_home_without_clients_is_told_so(invoke: Invoke, tmp_path: Path, monke
     monkeypatch.setenv("HOME", str(tmp_path / "empty"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     ended = invoke(*CLIENTS)
-    assert ended.out == "no MCP client was found\nnothing is to be done\n"
+    assert ended.out == "no MCP client was found\nnothing to do\n"
 
 
 @pytest.fixture
@@ -230,13 +232,31 @@ def test_a_bare_host_gets_a_configuration_and_a_topology_and_loses_them_again(in
     before = picture(bare / "home")
     ended = invoke("setup", "--yes")
     assert ended.code == 0, ended.err
-    assert f"write: {bare}/etc/config.yaml\nwrite: {bare}/topologys/lab.yaml\n" in ended.out
+    assert f"write: {bare}/etc/config.yaml: every setting with its default, as comments\n" in ended.out
+    assert f"write: {bare}/topologys/lab.yaml\n--- " in ended.out
+    assert "\n+cluster_name: lab\n" in ended.out
     assert "\n#topology_dir: /etc/vmcluster/topologies\n" in (bare / "etc" / "config.yaml").read_text()
     assert "\nbase_image: base " in (bare / "topologys" / "lab.yaml").read_text()
     assert invoke("setup", "--undo", "--yes").code == 0
     assert not (bare / "etc").exists()
     assert not (bare / "topologys").exists()
     assert picture(bare / "home") == before
+
+
+def test_what_will_be_fixed_is_shown_once_with_its_command(invoke: Invoke, bare: Path) -> None:
+    put_image(bare)
+    out = invoke("setup").out
+    missing = f"directory {bare}/topologys: does not exist"
+    assert f"fix: {missing}\n    → `install -d -m 0755 {bare}/topologys`\n" in out
+    assert out.count(missing) == 1
+
+
+def test_the_defaults_in_the_configuration_are_spelled_as_yaml() -> None:
+    lines = host_setup.render_configuration().splitlines()
+    settings = "\n".join(line[1:] for line in lines if line.startswith("#") and not line.startswith("# "))
+    assert "mcp_read_only: false" in settings.splitlines()
+    spelled = {key: value for key, value in yaml.safe_load(settings).items() if value is not None}
+    assert Settings(**spelled) == Settings()
 
 
 def test_the_configuration_that_is_written_changes_nothing(invoke: Invoke, bare: Path) -> None:
