@@ -81,7 +81,9 @@ async def _partition(use: UseCases, cluster: str, asked: PartitionAction) -> str
 
 async def _heal(use: UseCases, cluster: str, asked: HealAction) -> str:
     done = await use.faults.heal_many(cluster, [asked.fault] if asked.fault else None)
-    return f"{done.healed} healed"
+    if not done.healed:
+        return "there is no fault to heal"
+    return "1 fault was healed" if done.healed == 1 else f"{done.healed} faults were healed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,7 +77,7 @@ export class Actions {
 
   draw() {
     const hint = byId("hint");
-    hint.textContent = "Draw a line between the nodes to cut apart. Escape ends it.";
+    hint.textContent = "Draw a line between the nodes to cut apart. Escape cancels.";
     this.graph.cutBy((left, right) => {
       hint.textContent = "";
       if (left) this.partition(left, right);

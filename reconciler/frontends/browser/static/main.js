@@ -81,7 +81,7 @@ function showClusters(clusters) {
   chooser.replaceChildren(...clusters.map((of) => el("option", { value: of.name }, of.destroyed ? `${of.name} (destroyed)` : of.name)));
   if (names.includes(shown.cluster)) chooser.value = shown.cluster;
   else if (names.length) choose({ cluster: (clusters.find((of) => !of.destroyed) ?? clusters[0]).name });
-  else gone("There are no clusters yet: `vmcluster apply TOPOLOGY` makes one.");
+  else showThatNoneIsThere();
 }
 
 function showView(next) {
@@ -111,6 +111,12 @@ function showEvents(items) {
   if (fresh.length) timelineDrawn = 0;
   const faults = fresh.filter((of) => of.kind.startsWith("Fault") && now() - of.at < 10);
   if (faults.length) announce(faults.map((of) => `${of.subject}: ${of.message}`).join(", "));
+}
+
+// Nothing is wrong: it is how everybody begins.
+function showThatNoneIsThere() {
+  gone("");
+  write(byId("hint"), "There are no clusters yet: `vmcluster apply TOPOLOGY` makes one.");
 }
 
 function gone(message) {

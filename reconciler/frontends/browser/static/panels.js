@@ -63,7 +63,7 @@ export function showNode(view, name, actions) {
   write(byId("node-title"), node.name);
   const facts = [
     ["State", node.state],
-    ["Health", node.problem || (node.state === "running" ? "nothing wrong is known" : "")],
+    ["Health", node.problem || (node.state === "running" ? "no known problems" : "")],
     ["Cable", node.unplugged ? "pulled by a fault" : ""],
     ["Role", node.role],
     ["Address", node.ip],

@@ -57,6 +57,7 @@ async def test_a_partition_is_drawn_seen_and_healed_and_a_crashed_node_comes_bac
         await keep_picture(page, "cut")
 
         await page.get_by_role("button", name="Heal partition-1").click()
+        await expect(page.locator("#hint")).to_have_text("1 fault was healed")
         await expect(page.get_by_role("listitem", name="alpha ↔ beta: cut")).to_have_count(0)
 
         lab.boot.clear()
@@ -68,6 +69,17 @@ async def test_a_partition_is_drawn_seen_and_healed_and_a_crashed_node_comes_bac
         lab.boot.set()
         await expect(page.get_by_role("button", name="beta, running")).to_be_visible()
         await keep_picture(page, "back")
+
+
+async def test_that_there_is_no_cluster_yet_is_a_hint_and_no_trouble(lab: ShownLab, page: Page) -> None:
+    async with lab.door() as door:
+        await page.goto(door.entry())
+        await expect(page.locator("#hint")).to_contain_text("`vmcluster apply TOPOLOGY` makes one")
+        await expect(page.get_by_role("alert").filter(visible=True)).to_have_count(0)
+        await keep_picture(page, "empty")
+        await lab.define()
+        await expect(page.locator(".node")).to_have_count(3)
+        await expect(page.locator("#hint")).to_have_text("")
 
 
 async def test_what_guests_and_topologies_say_stays_text(lab: ShownLab, page: Page) -> None:
