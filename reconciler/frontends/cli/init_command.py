@@ -60,10 +60,12 @@ def init(
     On a terminal it asks for what no option says; otherwise it takes defaults. The network is one that is free here.
     """
     given = {"nodes": nodes, "vcpus": vcpus, "memory_mb": memory, "image": image, "virt_type": virt_type}
-    chosen = _chosen(file, name, {key: value for key, value in given.items() if value is not None})
-    target = file or Path(f"{chosen.name}.yaml")
-    if target != _STANDARD_OUTPUT:
-        _refuse_existing(target, force)
+    if file is not None:
+        _refuse_existing(file, force)
+    name = _chosen_name(file, name)
+    target = file or Path(f"{name}.yaml")
+    _refuse_existing(target, force)
+    chosen = _chosen(name, {key: value for key, value in given.items() if value is not None})
 
     async def work(use: UseCases) -> tuple[str, list[str]]:
         from reconciler.usecases.starter_topologies import starter_text
@@ -79,20 +81,29 @@ def init(
     _tell_next(target, missing)
 
 
-def _chosen(file: Path | None, name: str | None, given: dict[str, Any]) -> "StarterTopology":
-    from reconciler.desired.starter_topology import StarterTopology, proposed_name
+def _chosen_name(file: Path | None, name: str | None) -> str:
+    from reconciler.desired.starter_topology import proposed_name
+
+    if name:
+        return name
+    proposed = proposed_name(file if file and file != _STANDARD_OUTPUT else Path("lab"))
+    return str(_answer("Name of the cluster", proposed, _cluster_name)) if can_be_asked() else proposed
+
+
+def _chosen(name: str, given: dict[str, Any]) -> "StarterTopology":
+    from reconciler.desired.starter_topology import StarterTopology
     from reconciler.model.topology import VirtType
 
-    proposed = StarterTopology(name=name or proposed_name(file if file and file != _STANDARD_OUTPUT else Path("lab")))
+    proposed = StarterTopology(name=name)
     if "virt_type" in given:
         given["virt_type"] = VirtType(given["virt_type"])
     if not can_be_asked():
-        return StarterTopology(name=proposed.name, **given)
-    asked = {} if name else {"name": _answer("Name of the cluster", proposed.name, _cluster_name)}
+        return StarterTopology(name=name, **given)
+    asked = {}
     for key, question in _QUESTIONS.items():
         if key not in given:
             asked[key] = _answer(question, getattr(proposed, key), str if key == "image" else _count)
-    return StarterTopology(**{"name": proposed.name, **given, **asked})
+    return StarterTopology(**{"name": name, **given, **asked})
 
 
 _QUESTIONS = {
@@ -128,7 +139,7 @@ def _count(text: str) -> int:
 
 
 def _refuse_existing(target: Path, force: bool) -> None:
-    if target.exists() and not force:
+    if target != _STANDARD_OUTPUT and target.exists() and not force:
         raise typer.BadParameter(f"{target} is there already (pass --force to replace it)", param_hint="FILE")
 
 

@@ -80,6 +80,7 @@ def ui(
         stop, place = stop_signal(), http or HttpPlace("127.0.0.1", 0)
         async with opened_door(use.runtime, place, words, allow_actions=allow_actions) as door:
             _show(door.entry(cluster or ""), state_dir, browser=browser)
+            narrate("the page is served until Ctrl-C; the address lets one browser in, once, within five minutes")
             await stop.wait()
 
     run_command(work)

@@ -102,5 +102,17 @@ def test_an_answer_that_cannot_be_is_asked_for_again(invoke: Invoke, monkeypatch
     assert (written["cluster_name"], len(written["nodes"]), written["nodes"][0]["vcpus"]) == ("my-lab", 2, 1)
 
 
+@pytest.mark.parametrize(("words", "answers"), [((), "\n"), (("lab.yaml",), "")])
+def test_a_file_that_is_there_is_told_of_before_more_is_asked(
+    invoke: Invoke, here: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], answers: str
+) -> None:
+    (here / "lab.yaml").write_text("precious")
+    monkeypatch.setattr(init_command, "can_be_asked", lambda: True)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answers))
+    ended = invoke("init", *words)
+    assert "lab.yaml is there already" in ended.err
+    assert "Number of nodes" not in ended.err + ended.out
+
+
 def test_the_next_command_can_be_pasted(invoke: Invoke) -> None:
     assert invoke("init", "my lab.yaml").err.endswith(": vmcluster apply './my lab.yaml'\n")

@@ -74,6 +74,8 @@ def test_a_page_is_served_found_by_the_next_command_and_ends_with_its_signal(tmp
             assert let_in(found)
         server.send_signal(signal.SIGTERM)
         assert server.wait() == 0
+        assert server.stderr
+        assert "until Ctrl-C" in server.stderr.read(), "a command that goes on says so"
         assert not (tmp_path / "state" / "door.json").exists()
 
 
