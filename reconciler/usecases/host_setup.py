@@ -100,11 +100,11 @@ def render_configuration() -> str:
     """A configuration in which every key is a comment, with its default."""
     lines = ["# Configuration of vmcluster. Remove the `#` before a key to set it.", ""]
     for key, field in Settings.model_fields.items():
-        lines += [f"# {field.description}", f"#{key}: {_in_yaml(field.default)}".rstrip(), ""]
+        lines += [f"# {field.description}", f"#{key}: {_spelled_default(field.default)}".rstrip(), ""]
     return "\n".join(lines)
 
 
-def _in_yaml(default: object) -> str:
+def _spelled_default(default: object) -> str:
     if default is None:
         return ""
     return str(default).lower() if isinstance(default, bool) else str(default)

@@ -127,7 +127,7 @@ class TestNetworks:
                 TUNNEL,
                 (
                     ChangeKind.UPDATE,
-                    "tunnel: gateway None -> 192.168.100.1, peers ('10.88.0.1',) -> ('10.88.0.1', '10.88.0.2')",
+                    "tunnel: gateway null -> 192.168.100.1, peers [10.88.0.1] -> [10.88.0.1, 10.88.0.2]",
                 ),
             ),
         ],
