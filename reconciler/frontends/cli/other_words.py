@@ -27,7 +27,10 @@ OTHER_WORDS = {
         **dict.fromkeys(("ssh_config", "config-ssh", "show-ssh", "sshconfig"), "ssh-config"),
         **dict.fromkeys(("ansible", "ansible-inventory"), "inventory"),
         **dict.fromkeys(("stats", "usage", "htop", "domstats"), "top"),
+        **dict.fromkeys(("web", "page", "dashboard", "open"), "ui"),
+        **dict.fromkeys(("clone", "branch"), "fork"),
         "run": "exec",
+        "log": "logs",
         "help": "--help",
         "completion": "--install-completion",
         "snapshots": "snapshot",
@@ -37,6 +40,12 @@ OTHER_WORDS = {
         **dict.fromkeys(("remove", "delete", "del"), "rm"),
         **dict.fromkeys(("show", "inspect"), "info"),
         "ls": "list",
+    },
+    "job": {
+        **dict.fromkeys(("run", "exec", "create", "new"), "start"),
+        **dict.fromkeys(("ls", "list", "ps", "show"), "status"),
+        **dict.fromkeys(("log", "logs", "tail"), "output"),
+        **dict.fromkeys(("kill", "cancel", "rm", "delete"), "stop"),
     },
     "snapshot": {
         **dict.fromkeys(("restore", "rollback", "apply", "goto"), "revert"),
