@@ -38,7 +38,9 @@ def setup(
     undo: Annotated[
         bool, typer.Option("--undo", help="Restore every file as it was, but for what was changed since.")
     ] = False,
-    clients_only: Annotated[bool, typer.Option("--clients-only", help="Only register the server with MCP clients.")] = False,
+    clients_only: Annotated[
+        bool, typer.Option("--clients-only", help="Only register the server with MCP clients.")
+    ] = False,
     image: Annotated[
         str | None,
         typer.Option(
