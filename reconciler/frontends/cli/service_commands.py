@@ -57,7 +57,7 @@ MetricsPort = Annotated[
 ]
 
 
-@app.command(examples=("watch", "watch lab --metrics-port 9177"))
+@app.command(examples=("watch", "watch --http 127.0.0.1:8765", "watch lab --metrics-port 9177"))
 def watch(
     clusters: Annotated[
         list[str] | None,
