@@ -39,6 +39,7 @@ _NOT_KEPT = {"Cache-Control": "no-store"}
 _ASKED_AGAIN = {"Cache-Control": "no-cache"}
 _KEPT = {"Cache-Control": "max-age=31536000, immutable"}
 _DIGITS = 16
+_SESSION = "Vmcluster-Session"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -46,7 +47,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 def page_routes(page: Page) -> list[BaseRoute]:
     """The files of the page for all, everything else for who was let in."""
     shown = _Shown(page)
-    entry = _Entry(page)
+    entry = _Entry(page, shown)
     node = "/clusters/{cluster}/nodes/{node}"
     inside = [
         Route("/feed", shown.feed),
@@ -107,24 +108,35 @@ async def _said(request: Request) -> Any:
         raise ValueError from error
 
 
+def _texts_in(said: Mapping[str, Any]) -> dict[str, str]:
+    return {key: of for key, of in said.items() if isinstance(of, str)}
+
+
 _NO_JSON = "the body has to be JSON of at most 64 KiB\n"
 
 
 class _Entry:
     """How browsers come in and go."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, shown: "_Shown") -> None:
         self._access = page.access
+        self._shown = shown
 
     async def enter(self, request: Request) -> Response:
-        """A session for a code or the token."""
+        """A session for a code or the token, in a header; the answer is the feed that is asked for."""
         try:
             said = await _said(request)
         except (ValueError, ClientDisconnect):
             return PlainTextResponse(_NO_JSON, 400)
         secret = said.get("secret") if isinstance(said, dict) else None
         session = self._access.session_for(secret) if isinstance(secret, str) else None
-        return _json({"session": session}) if session else PlainTextResponse("that lets nobody in\n", 401)
+        if session is None:
+            return PlainTextResponse("that lets nobody in\n", 401)
+        wanted = said.get("feed")
+        feed = self._shown.feed_for(session, _texts_in(wanted)) if isinstance(wanted, dict) else None
+        answer = feed or _json({"session": session})
+        answer.headers[_SESSION] = session
+        return answer
 
     async def leave(self, request: Request) -> Response:
         """End a session."""
@@ -144,11 +156,15 @@ class _Shown:
 
     async def feed(self, request: Request) -> Response:
         """Everything that changes, as server-sent events."""
+        feed = self.feed_for(bearer(request.headers), request.query_params)
+        return feed or PlainTextResponse(f"{MOST_VIEWERS} viewers are enough\n", 503)
+
+    def feed_for(self, secret: str, asked: Mapping[str, str]) -> Response | None:
+        """The feed as long as the secret lets somebody in; None if there are too many viewers."""
         if self._page.sources.viewers >= MOST_VIEWERS:
-            return PlainTextResponse(f"{MOST_VIEWERS} viewers are enough\n", 503)
-        asked = request.query_params
+            return None
         watched = self._page.sources.watched(asked.get("cluster", ""), asked.get("node", ""))
-        return _Feed(watched, partial(self._told, bearer(request.headers)))
+        return _Feed(watched, partial(self._told, secret))
 
     async def _told(self, secret: str, viewer: Mailbox) -> AsyncIterator[bytes]:
         hello = {"version": __version__, "actions": self._page.allow_actions, "now": time.time()}

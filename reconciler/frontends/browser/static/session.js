@@ -22,15 +22,17 @@ export function whenChangedElsewhere(told) {
   addEventListener("storage", (event) => event.key === KEY && told());
 }
 
-export async function enter(secret) {
+// Whether the secret lets this browser in. The answer is the feed that is asked for.
+export async function enter(secret, { feed, signal } = {}) {
   const answer = await fetch("/api/session", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ secret }),
+    body: JSON.stringify({ secret, feed }),
+    signal,
   });
-  if (!answer.ok) return false;
-  localStorage.setItem(KEY, (await answer.json()).session);
-  return true;
+  if (!answer.ok) return null;
+  localStorage.setItem(KEY, answer.headers.get("Vmcluster-Session"));
+  return answer;
 }
 
 export async function leave() {

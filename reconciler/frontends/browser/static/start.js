@@ -16,10 +16,14 @@ async function first() {
   for (const name of Object.keys(shown)) if (said.get(name)) shown[name] = said.get(name);
   if (!TABS.some(([id]) => id === shown.tab)) shown.tab = "events";
   remember(); // the code is gone from the address before anything else happens
-  if (said.has("code")) await enter(said.get("code"));
   const aborter = new AbortController();
-  return { path: feedPath(asked()), aborter, answer: await call(feedPath(asked()), { signal: aborter.signal }) };
+  const [path, signal] = [feedPath(asked()), aborter.signal];
+  const entered = said.has("code") && (await enter(said.get("code"), { feed: asked(), signal }));
+  const answer = entered && isFeed(entered) ? entered : await call(path, { signal });
+  return { path, aborter, answer };
 }
+
+const isFeed = (answer) => answer.headers.get("Content-Type").startsWith("text/event-stream");
 
 // The first answer of the feed; nothing if there was none.
 export const begun = first().catch(() => null);

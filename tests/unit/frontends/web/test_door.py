@@ -120,6 +120,24 @@ async def test_a_session_opens_the_page_and_not_what_is_for_programs(door: OpenD
         assert (await client.get(f"/api/clusters/{CLUSTER}/plan", headers=own)).status_code == 401
 
 
+async def test_what_lets_a_browser_in_is_answered_with_the_feed_if_it_wants_one(
+    lab: ShownLab, door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {"secret": token_of(lab), "feed": {"cluster": CLUSTER, "node": 1}}
+    async with client_of(door) as client:
+        async with client.stream("POST", "/api/session", json=wanted) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert (await anext(answer.aiter_lines())) == "event: hello"
+        own = {"Authorization": f"Bearer {answer.headers['Vmcluster-Session']}"}
+        assert (await client.get(f"/api/clusters/{CLUSTER}/plan", headers=own)).status_code == 200
+        monkeypatch.setattr(page_app, "MOST_VIEWERS", 0)
+        answer = await client.post("/api/session", json=wanted)
+        assert answer.json()["session"] == answer.headers["Vmcluster-Session"]
+        refused = await client.post("/api/session", json={**wanted, "secret": "no"})
+        assert refused.status_code == 401
+        assert "Vmcluster-Session" not in refused.headers
+
+
 async def test_with_a_session_end_the_feeds_that_it_opened(
     lab: ShownLab, door: OpenDoor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
