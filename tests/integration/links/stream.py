@@ -77,10 +77,10 @@ def collect(target: socket.socket, arrivals: Arrivals) -> None:
         except BlockingIOError:
             return
         seconds, nanoseconds = struct.unpack("qq", ancillary[0][2][:16])
-        number, sent_ns = HEAD.unpack(data[4 : 4 + HEAD.size])
-        arrivals.append(
-            (number, sent_ns, seconds * 10**9 + nanoseconds, data[:4] == struct.pack("!I", zlib.crc32(data[4:])))
-        )
+        intact = data[:4] == struct.pack("!I", zlib.crc32(data[4:]))
+        # The bit that netem flips may be one of the datagram's length.
+        number, sent_ns = HEAD.unpack(data[4 : 4 + HEAD.size].ljust(HEAD.size, b"\0"))
+        arrivals.append((number, sent_ns, seconds * 10**9 + nanoseconds, intact))
 
 
 main()
