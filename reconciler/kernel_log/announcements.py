@@ -229,7 +229,7 @@ _SAME_REPORT = (
     ("BUG: workqueue lockup", re.compile("BUG: workqueue lockup")),
 )
 """How reports begin which the kernel announces again with a WARN or BUG of their own, or once for each of several."""
-_AGAIN = ("WARNING: ", "BUG: workqueue lockup")
+_AGAIN = tuple({begins for _, again in _SAME_REPORT for begins in beginnings(again.pattern, len("WARNING: "))})
 
 
 def may_announce_again(text: str) -> bool:

@@ -142,10 +142,10 @@ def _change_in_words(name: str, old: object, new: object) -> str:
         edited = sorted(key for key in old.keys() & new.keys() if old[key] != new[key])
         parts = [f"{sign}{key}" for sign, keys in (("+", come), ("-", gone), ("~", edited)) for key in keys]
         return f"{name} {' '.join(parts)}"
-    return _WORDS.get(name) or f"{name} {_spelled_value(old)} -> {_spelled_value(new)}"
+    return _WORDS.get(name) or f"{name} {spelled_value(old)} -> {spelled_value(new)}"
 
 
-def _spelled_value(value: object) -> str:
+def spelled_value(value: object) -> str:
     """A value as a topology spells it."""
     match value:
         case None:
@@ -153,5 +153,5 @@ def _spelled_value(value: object) -> str:
         case bool():
             return str(value).lower()
         case tuple():
-            return f"[{', '.join(map(_spelled_value, value))}]"
+            return f"[{', '.join(map(spelled_value, value))}]"
     return str(value)

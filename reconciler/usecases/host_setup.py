@@ -18,6 +18,7 @@ from reconciler.files.configuration_files import DEFAULT_CONFIG_PATH, configurat
 from reconciler.image.catalogue import CATALOGUE
 from reconciler.model.examination import CheckOutcome, CheckResult, MissingPackages
 from reconciler.model.names import BASE_IMAGE, image_path
+from reconciler.plan.document_queries import spelled_value
 from reconciler.progress import Progress, Report
 from reconciler.runtime import Runtime
 from reconciler.settings import Settings
@@ -100,14 +101,12 @@ def render_configuration() -> str:
     """A configuration in which every key is a comment, with its default."""
     lines = ["# Configuration of vmcluster. Remove the `#` before a key to set it.", ""]
     for key, field in Settings.model_fields.items():
-        lines += [f"# {field.description}", f"#{key}: {_spelled_default(field.default)}".rstrip(), ""]
+        lines += [
+            f"# {field.description}",
+            f"#{key}: {'' if field.default is None else spelled_value(field.default)}".rstrip(),
+            "",
+        ]
     return "\n".join(lines)
-
-
-def _spelled_default(default: object) -> str:
-    if default is None:
-        return ""
-    return str(default).lower() if isinstance(default, bool) else str(default)
 
 
 def _configuration() -> Iterator[FileChange]:

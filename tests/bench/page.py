@@ -23,9 +23,9 @@ _SEEN = "() => performance.getEntriesByName('first-sight').length > 0"
 _SEEN_MS = "() => performance.getEntriesByName('first-sight')[0].startTime"
 _COUNT_FRAMES = """() => {
   window.frames_ms = [];
-  let before = performance.now();
+  let before = null;
   const next = (now) => {
-    window.frames_ms.push(now - before);
+    if (before !== null) window.frames_ms.push(now - before);
     before = now;
     requestAnimationFrame(next);
   };
@@ -64,7 +64,7 @@ async def _first_sight(browser: Browser) -> Figure:
 
 
 async def _smoothness(browser: Browser) -> Figure:
-    """How long a frame is shown while nodes turn on and off; a browser shows 60 in a second at the most."""
+    """How long a frame is shown while nodes turn off; a browser shows 60 in a second at the most."""
     async with _opened(MANY) as (lab, door), clean_page(browser) as page:
         await _see(page, door)
         await page.evaluate(_COUNT_FRAMES)

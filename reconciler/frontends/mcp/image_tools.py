@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from reconciler.frontends.mcp.backend import Call, ask, settle
-from reconciler.frontends.mcp.tool_definition import ADDS, LOOKS, ToolDefinition
+from reconciler.frontends.mcp.tool_definition import FETCHES, LOOKS, ToolDefinition
 from reconciler.model.named_image import BuiltImage, NamedImage, PulledImage
 from reconciler.model.results import ToolResult
 from reconciler.usecases.application import UseCases
@@ -54,6 +54,6 @@ async def image_pull(
 
 TOOLS = (
     ToolDefinition(image_list, "List images", LOOKS, (), "images"),
-    ToolDefinition(image_build, "Build an image", ADDS),
-    ToolDefinition(image_pull, "Pull an image", ADDS),
+    ToolDefinition(image_build, "Build an image", FETCHES),
+    ToolDefinition(image_pull, "Pull an image", FETCHES),
 )

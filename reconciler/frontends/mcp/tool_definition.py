@@ -9,6 +9,7 @@ from mcp_types import ToolAnnotations
 LOOKS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 """The other two hints have a meaning for tools that change something only (schema.ts of the protocol)."""
 ADDS = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
+FETCHES = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=True)
 TAKES_AWAY = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False)
 INTERRUPTS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
 RUNS_ANYTHING = ToolAnnotations(

@@ -99,6 +99,7 @@ READ_ONLY = {
     "host_show",
     "image_list",
 }
+OPEN_WORLD = ("node_exec", "node_push", "job_start", "image_build", "image_pull")
 FAULTS = {"net_partition", "net_impair", "net_heal", "net_heal_all"}
 HARMLESS = (
     READ_ONLY
@@ -177,7 +178,7 @@ async def test_annotations_say_what_a_tool_may_do_to_the_world(tools: dict[str, 
         changes = name not in READ_ONLY
         assert hints.destructive_hint is ((name not in HARMLESS) if changes else None), name
         assert hints.idempotent_hint is ((name in REPEATABLE) if changes else None), name
-        assert hints.open_world_hint is name.startswith(("node_exec", "node_push", "job_start")), name
+        assert hints.open_world_hint is name.startswith(OPEN_WORLD), name
 
 
 async def test_the_order_of_the_tools_is_always_the_same(tools: dict[str, Any]) -> None:
