@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from reconciler.errors import ClusterError, OperationTimeout
+from reconciler.errors import ClusterError, ClusterNotFound, OperationTimeout, RecordUnreadable
 from reconciler.frontends.browser.page_messages import Spell
 from reconciler.frontends.web.access import Access
 from reconciler.frontends.web.sources import Sources
+from reconciler.records.stored_records import existing
 from reconciler.usecases.application import UseCases
 from reconciler.usecases.envelope import Envelope
 
@@ -36,6 +38,15 @@ class Page:
     def spelled_for(self, cluster: str) -> Spell:
         """Spells calls in texts about a cluster."""
         return partial(_spell, self._words, cluster)
+
+    async def first_cluster(self) -> str:
+        """The first cluster that is not destroyed; empty if there is none, or the store cannot be read."""
+        store = self.use.runtime.store
+        with suppress(ClusterError):
+            for cluster in await store.names():
+                with suppress(ClusterNotFound, RecordUnreadable):
+                    return (await existing(store, cluster)).cluster_name
+        return ""
 
     async def answer(self, cluster: str, work: Work[T], shown: Callable[[T], Any] = lambda result: result) -> Any:
         """The result of `work` as data, or why there is none."""

@@ -133,7 +133,7 @@ class _Entry:
         if session is None:
             return PlainTextResponse("that lets nobody in\n", 401)
         wanted = said.get("feed")
-        feed = self._shown.feed_for(session, _texts_in(wanted)) if isinstance(wanted, dict) else None
+        feed = await self._shown.feed_for(session, _texts_in(wanted)) if isinstance(wanted, dict) else None
         answer = feed or _json({"session": session})
         answer.headers[_SESSION] = session
         return answer
@@ -156,18 +156,23 @@ class _Shown:
 
     async def feed(self, request: Request) -> Response:
         """Everything that changes, as server-sent events."""
-        feed = self.feed_for(bearer(request.headers), request.query_params)
+        feed = await self.feed_for(bearer(request.headers), request.query_params)
         return feed or PlainTextResponse(f"{MOST_VIEWERS} viewers are enough\n", 503)
 
-    def feed_for(self, secret: str, asked: Mapping[str, str]) -> Response | None:
-        """The feed as long as the secret lets somebody in; None if there are too many viewers."""
+    async def feed_for(self, secret: str, asked: Mapping[str, str]) -> Response | None:
+        """The feed as long as the secret lets somebody in; None if there are too many viewers.
+
+        Who asks for no cluster is shown one, and told which.
+        """
+        cluster, node = asked.get("cluster", ""), asked.get("node", "")
+        if not cluster:
+            cluster, node = await self._page.first_cluster(), ""
         if self._page.sources.viewers >= MOST_VIEWERS:
             return None
-        watched = self._page.sources.watched(asked.get("cluster", ""), asked.get("node", ""))
-        return _Feed(watched, partial(self._told, secret))
+        return _Feed(self._page.sources.watched(cluster, node), partial(self._told, secret, cluster))
 
-    async def _told(self, secret: str, viewer: Mailbox) -> AsyncIterator[bytes]:
-        hello = {"version": __version__, "actions": self._page.allow_actions, "now": time.time()}
+    async def _told(self, secret: str, cluster: str, viewer: Mailbox) -> AsyncIterator[bytes]:
+        hello = {"version": __version__, "actions": self._page.allow_actions, "now": time.time(), "cluster": cluster}
         yield _event("hello", encoded(hello))
         while not viewer.closed:
             news = await viewer.take(timeout_s=_SILENCE_S)

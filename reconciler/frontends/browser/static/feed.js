@@ -8,17 +8,18 @@ const LONGEST_SILENCE_MS = 40_000; // the server says something every 15 seconds
 export class Feed {
   #aborter = null;
 
-  // `hear(kind, data)` is called for each event, `say(state)` with "live" or "lost".
-  constructor(hear, say) {
+  // `path()` says what to ask for, `hear(kind, data)` is called for each event, `say(state)` with "live" or "lost".
+  constructor(path, hear, say) {
+    this.path = path;
     this.hear = hear;
     this.say = say;
   }
 
   // `begun` is an answer that was asked for already.
-  open(path, begun = null) {
+  open(begun = null) {
     this.close();
     this.#aborter = begun?.aborter ?? new AbortController();
-    this.#keep(path, this.#aborter.signal, begun?.answer);
+    this.#keep(this.#aborter.signal, begun?.answer);
   }
 
   close() {
@@ -26,10 +27,10 @@ export class Feed {
     this.#aborter = null;
   }
 
-  async #keep(path, signal, begun) {
+  async #keep(signal, begun) {
     for (let wait = 250; !signal.aborted; wait = Math.min(2 * wait, LONGEST_WAIT_MS)) {
       try {
-        const answer = begun ?? (await answered(path, signal));
+        const answer = begun ?? (await answered(this.path(), signal));
         begun = null;
         if (answer.ok) {
           wait = 250;

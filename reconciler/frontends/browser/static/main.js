@@ -24,7 +24,7 @@ const graph = new Graph(byId("graph"), (name) => choose({ node: name }), now);
 const actions = new Actions(() => shown.cluster, () => view, graph);
 const events = new Events();
 const nodeConsole = new Console(byId("panel-console"));
-const feed = new Feed(hear, connected);
+const feed = new Feed(() => feedPath(asked()), hear, connected);
 const troubles = new Map();
 let allowed = null;
 
@@ -42,8 +42,9 @@ function hear(kind, data) {
   heard?.();
 }
 
-function hello({ actions: may, now: theirs }) {
+function hello({ actions: may, now: theirs, cluster }) {
   ahead = theirs - Date.now() / 1000;
+  if (!shown.cluster && cluster) choose({ cluster }, { told: true });
   allowed = may ? actions : null;
   if (byId("toolbar").childElementCount !== (may ? 5 : 0)) byId("toolbar").replaceChildren(...(may ? actions.toolbar() : []));
   allowActions();
@@ -133,7 +134,8 @@ function forget() {
   write(byId("hint"), "");
 }
 
-function choose(next) {
+// What is `told` already need not be asked for.
+function choose(next, { told = false } = {}) {
   const before = { ...shown };
   if (next.cluster !== undefined && next.cluster !== shown.cluster) {
     Object.assign(shown, { cluster: next.cluster, node: "" });
@@ -144,7 +146,7 @@ function choose(next) {
   Object.assign(shown, next);
   if (!shown.node && OF_NODE.has(shown.tab)) shown.tab = "events";
   remember();
-  if (before.cluster !== shown.cluster || (shown.tab === "console" && before.node + before.tab !== shown.node + shown.tab)) listen();
+  if (!told && (before.cluster !== shown.cluster || (shown.tab === "console" && before.node + before.tab !== shown.node + shown.tab))) listen();
   if (before.cluster !== shown.cluster) forgetAnswers(byId("panel-plan"));
   if (before.cluster !== shown.cluster || before.node !== shown.node) forgetAnswers(byId("panel-kernel"), byId("panel-screen"));
   graph.select(shown.node);
@@ -154,7 +156,7 @@ function choose(next) {
 
 function listen() {
   nodeConsole.open(shown.cluster, consoleNode());
-  feed.open(feedPath(asked()));
+  feed.open();
 }
 
 function showTabs(before) {
@@ -221,7 +223,7 @@ whenChangedElsewhere(() => location.reload());
 document.addEventListener("visibilitychange", () => (document.hidden ? feed.close() : listen()));
 
 const first = await begun;
-if (first?.path === feedPath(asked())) feed.open(first.path, first);
+if (first?.path === feedPath(asked())) feed.open(first);
 else listen();
 showTabs(null);
 setInterval(tick, 1000);

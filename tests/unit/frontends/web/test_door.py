@@ -13,13 +13,15 @@ import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from reconciler.errors import ConfigurationInvalid
+from reconciler.errors import ConfigurationInvalid, StoreUnavailable
 from reconciler.frontends.mcp import http_connection
 from reconciler.frontends.mcp.server_options import HttpPlace
 from reconciler.frontends.web import page_app
 from reconciler.frontends.web.door import OpenDoor, opened_door
 from reconciler.frontends.web.way_in import entry_to_running
 from reconciler.model.document import PowerState
+from reconciler.model.record import Deletion
+from reconciler.records.stored_records import recorded
 from tests.unit.frontends.web.shown_lab import CLUSTER, ShownLab
 from tests.waiting import PATIENCE_S, eventually
 
@@ -182,6 +184,42 @@ async def test_a_feed_says_at_once_what_there_is_and_then_what_changes(lab: Show
             if kind == "cluster" and said["nodes"][1]["state"] == "crashed":
                 break
         await feed.aclose()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("place", ["/api/feed", "/api/feed?node=alpha"])
+async def test_who_names_no_cluster_is_shown_the_first_that_can_be_shown(
+    lab: ShownLab, door: OpenDoor, place: str
+) -> None:
+    store = lab.runtime.store
+    await lab.define(cluster="a-gone")
+    gone = (await recorded(store, "a-gone")).model_copy(update={"deletion": Deletion(remove_overlays=False)})
+    await store.put(gone, expected_generation=gone.generation, actor="test")
+    await lab.define(cluster="z-other")
+    async with client_of(door, token_of(lab)) as client:
+        kinds: dict[str, Any] = {}
+        async for kind, said in heard(client, place):
+            kinds[kind] = said
+            if kind == "cluster":
+                break
+        assert kinds["hello"]["cluster"] == kinds["cluster"]["name"] == CLUSTER
+        assert "console" not in kinds
+
+
+async def test_where_the_store_cannot_be_read_a_feed_begins_and_says_so(
+    lab: ShownLab, door: OpenDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def names(_: object) -> list[str]:
+        raise StoreUnavailable("no store")
+
+    monkeypatch.setattr(type(lab.runtime.store), "names", names)
+    async with client_of(door, token_of(lab)) as client:
+        kinds: dict[str, Any] = {}
+        async for kind, said in heard(client, "/api/feed"):
+            kinds[kind] = said
+            if kind == "clusters-trouble":
+                break
+        assert kinds["hello"]["cluster"] == ""
+        assert "no store" in said["message"]
 
 
 async def test_a_running_node_without_login_is_sick_and_others_are_not(lab: ShownLab, door: OpenDoor) -> None:

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from reconciler.errors import OperationFailed, StoreUnavailable
 from reconciler.frontends.web import page_app
@@ -175,6 +176,21 @@ async def test_events_can_be_read_on_a_narrow_screen(lab: ShownLab, page: Page) 
         assert await event.locator("> :last-child").evaluate("of => of.getClientRects()[0].width") > 100
 
 
+async def test_the_first_look_takes_one_feed_whether_a_cluster_is_named_or_not(lab: ShownLab, page: Page) -> None:
+    await lab.define()
+    feeds: list[str] = []
+    page.on("request", lambda of: feeds.append(of.url) if re.search("/api/(feed|session)", of.url) else None)
+    async with lab.door() as door:
+        for cluster in (None, CLUSTER):
+            feeds.clear()
+            await page.goto("about:blank")  # or the page would stay
+            await page.goto(door.entry(cluster) if cluster else door.entry())
+            await expect(page.get_by_role("button", name="beta, running")).to_be_visible()
+            await expect(page.locator("#clusters")).to_have_value(CLUSTER)
+            assert urlsplit(page.url).fragment == f"cluster={CLUSTER}&tab=events"
+            assert [urlsplit(of).path for of in feeds] == ["/api/session"]
+
+
 async def test_a_name_is_typed_over_the_suggested_one(lab: ShownLab, page: Page) -> None:
     await lab.define()
     async with lab.door(allow_actions=True) as door:
@@ -190,6 +206,11 @@ async def test_a_name_is_typed_over_the_suggested_one(lab: ShownLab, page: Page)
 async def test_nothing_is_done_to_a_cluster_of_which_nothing_is_known_yet(lab: ShownLab, page: Page) -> None:
     await lab.define()
     greeting = 'event: hello\ndata: {"actions": true, "now": 1}\n\n'
+
+    async def enter_only(route: Route) -> None:
+        await route.continue_(post_data={"secret": (route.request.post_data_json or {})["secret"]})
+
+    await page.route("**/api/session", enter_only)
     await page.route("**/api/feed?*", lambda route: route.fulfill(body=greeting))
     async with lab.door(allow_actions=True) as door:
         await page.goto(door.entry())
