@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -259,13 +260,27 @@ async def bound_consoles(record: ClusterRecord, limit_bytes: int) -> None:
 
     A failure is only logged.
     """
-    for node in record.spec.nodes:
-        path = console_path(record.spec.overlay_dir, record.cluster_name, node)
-        about = {"cluster": record.cluster_name, "node": node, "path": str(path)}
+    paths = {node: console_path(record.spec.overlay_dir, record.cluster_name, node) for node in record.spec.nodes}
+    for node in await asyncio.to_thread(_above_limit, paths, limit_bytes):
+        about = {"cluster": record.cluster_name, "node": node, "path": str(paths[node])}
         try:
-            cut_bytes = await bound_console(path, limit_bytes)
+            cut_bytes = await bound_console(paths[node], limit_bytes)
         except (ClusterError, OSError) as error:
             log.warning("console_not_cut", **about, cause=str(error), remedy='`stdio_handler = "logd"` in qemu.conf')
         else:
             if cut_bytes:
                 log.warning("console_cut", **about, cut_bytes=cut_bytes, limit_bytes=limit_bytes)
+
+
+def _above_limit(paths: Mapping[str, Path], limit_bytes: int) -> list[str]:
+    """The nodes whose logs are, or may be, above the limit: one look for all, as there is one in each round."""
+    found = []
+    for node, path in paths.items():
+        try:
+            taken = _size_and_taken(path)[1]
+        except OSError:  # which cutting it meets again
+            found.append(node)
+        else:
+            if taken > limit_bytes:
+                found.append(node)
+    return found

@@ -1,11 +1,23 @@
 """Console logs on the host, over their rotations."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from reconciler.errors import OperationFailed
-from reconciler.host.console_log import ConsolePlace, ConsoleTail, bound_console, note_on_console, read_console
+from reconciler.host.console_log import (
+    ConsolePlace,
+    ConsoleTail,
+    bound_console,
+    bound_consoles,
+    note_on_console,
+    read_console,
+)
+from reconciler.model.names import console_path
+from tests.simulation.worlds import NODES, running_record
 
 
 def rotate(path: Path) -> None:
@@ -179,3 +191,31 @@ async def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "target")
     append(tmp_path / "target", b"x" * 1000 * KIB)
     assert [await bound_console(tmp_path / name, KIB) for name in ("link", "none")] == [0, 0]
+
+
+async def test_of_a_clusters_logs_those_are_cut_that_are_too_long_and_one_that_cannot_be_looked_at_is_told(
+    tmp_path: Path,
+) -> None:
+    record = running_record(*NODES)
+    record = record.model_copy(update={"spec": record.spec.model_copy(update={"overlay_dir": tmp_path})})
+    long, short, odd = NODES
+    paths = {node: console_path(tmp_path, record.cluster_name, node) for node in record.spec.nodes}
+    paths[long].parent.mkdir(parents=True)
+    for node, size in ((long, 3000 * KIB), (short, 100 * KIB)):
+        append(paths[node], b"x" * size)
+    paths[odd].symlink_to(tmp_path)
+
+    def lstat(path: Path) -> os.stat_result:
+        if path == paths[odd]:
+            raise PermissionError(errno.EACCES, "not for you")
+        return os.lstat(path)
+
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+        patch.setattr(Path, "lstat", lstat)
+        await bound_consoles(record, 1024 * KIB)
+    assert paths[long].stat().st_blocks * 512 <= 1024 * KIB
+    assert paths[short].stat().st_blocks * 512 >= 100 * KIB
+    assert [(of["event"], of["node"]) for of in logs if of["log_level"] == "warning"] == [
+        ("console_cut", long),
+        ("console_not_cut", odd),
+    ]
