@@ -114,5 +114,6 @@ async def build_all(runtime: Runtime, topology: GivenTopology, progress: Progres
 async def _build(
     template: TemplateSpec, build: Callable[[TemplateSpec], Awaitable[object]], progress: Progress
 ) -> None:
-    async with said_meanwhile(lambda: f"building template {template.key}", progress):
+    said = f"building template {template.key}: one machine boots, and the nodes start from its memory"
+    async with said_meanwhile(lambda: said, progress):
         await build(template)
