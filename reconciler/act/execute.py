@@ -62,6 +62,7 @@ from reconciler.model.plan import (
     StartNetwork,
     Suspend,
     UndefineDomain,
+    UpdateSeed,
     WriteSeed,
 )
 
@@ -165,13 +166,13 @@ async def _restore_owner(action: RestoreOwner, context: ActContext) -> None:
 
 @execute.register
 async def _write_seed(action: WriteSeed, context: ActContext) -> None:
-    spec = context.record.spec
-    inputs = context.seeds[action.node]
-    forked_from = context.record.forked_from
-    lender = forked_from.cluster if forked_from else None
-    await asyncio.to_thread(write_seed, spec.overlay_dir, inputs, action.digest, context.origin, lender=lender)
-    if action.live:
-        await _update_hosts(action.node, inputs.hosts, context)
+    await _put_seed(action.node, action.digest, context)
+
+
+@execute.register
+async def _update_seed(action: UpdateSeed, context: ActContext) -> None:
+    await _put_seed(action.node, action.digest, context)
+    await _update_hosts(action.node, context.seeds[action.node].hosts, context)
 
 
 @execute.register
@@ -270,6 +271,13 @@ async def _ask_and_wait(node: str, context: ActContext) -> None:
     until = time.monotonic() + GRACE_BEFORE_CUT_S
     while time.monotonic() < until and await context.libvirt.is_active(context.cluster, node):
         await asyncio.sleep(_GRACE_POLL_S)
+
+
+async def _put_seed(node: str, digest: str, context: ActContext) -> None:
+    inputs, forked_from = context.seeds[node], context.record.forked_from
+    lender = forked_from.cluster if forked_from else None
+    place = context.record.spec.overlay_dir
+    await asyncio.to_thread(write_seed, place, inputs, digest, context.origin, lender=lender)
 
 
 async def _update_hosts(node: str, hosts: str, context: ActContext) -> None:

@@ -144,16 +144,13 @@ class GrowLayer(_Action):
 
 @_action("layers", Stage.FLATTEN)
 class FlattenLayer(_Action):
-    """Copy what the layers between a disk's own layer and `base` hold up into it, so that nothing needs them.
-
-    `lowest` is the last of those layers; None if the layer already stands on `base` and only has to be finished.
-    """
+    """Copy what the layers between a disk's own layer and `base` hold up into it, so that nothing needs them."""
 
     node: str
     target: str
     path: Path
     base: Path
-    lowest: Path | None
+    lowest: Path | None  # the last of those layers; None if it already stands on `base` and only has to be finished
 
 
 @_action("layers", Stage.GIVE_BACK)
@@ -171,7 +168,11 @@ class WriteSeed(_Action):
 
     node: str
     digest: str
-    live: bool = False  # the node runs: its /etc/hosts is updated over SSH
+
+
+@_action("seeds", Stage.TELL)
+class UpdateSeed(WriteSeed):
+    """Write the seed image of a node that runs, and update its /etc/hosts over SSH."""
 
 
 @_action("seeds", Stage.REMOVE_FILES)
@@ -329,13 +330,10 @@ class LinkChange:
 
 @_action("links", Stage.LINKS)
 class SetLinks(_Action):
-    """Set all links of the cluster as desired, in one go; `changes` names the receivers whose links differ.
-
-    A node without a tap gets only its cuts: the rest follows when it boots.
-    """
+    """Set all links of the cluster as desired, in one go; a node without a tap gets only its cuts until it boots."""
 
     links: dict[str, Inbound]
-    changes: dict[str, LinkChange]
+    changes: dict[str, LinkChange]  # by receiver
 
 
 @_action("links", Stage.HEAL)

@@ -40,6 +40,7 @@ from reconciler.model.plan import (
     SetTunnel,
     StartNetwork,
     UndefineDomain,
+    UpdateSeed,
     WriteSeed,
 )
 from reconciler.model.status import Obstacle
@@ -157,10 +158,10 @@ def plan_seeds(desired: ClusterDocument, observed: ClusterDocument) -> Iterator[
         if have is None:
             yield WriteSeed(node=node, digest=want.digest, reason="not created yet", change=ChangeKind.CREATE)
         elif not isinstance(have, Unknown) and have != want:
-            yield WriteSeed(
+            write = UpdateSeed if is_running(observed, node) and stays_up(desired, observed, node) else WriteSeed
+            yield write(
                 node=node,
                 digest=want.digest,
-                live=is_running(observed, node) and stays_up(desired, observed, node),
                 reason="addresses, names, keys or user data changed",
                 disruption=Disruption.LIVE,
             )

@@ -26,7 +26,7 @@ AT_MOST = {
 
 LISTED = {
     "A field of the topology": r"\bdisk_gb\b",
-    "A kind of resource": r"\b(WriteSeed|DeleteSeed)\b|\"seeds\"|\bseeds(: (dict|Mapping|DriftMode)|=)",
+    "A kind of resource": r"\b(WriteSeed|UpdateSeed|DeleteSeed)\b|\"seeds\"|\bseeds(: (dict|Mapping|DriftMode)|=)",
 }
 """Of the examples that are there already: by what their files are known."""
 

@@ -44,6 +44,7 @@ from reconciler.model.plan import (
     StartNetwork,
     Suspend,
     UndefineDomain,
+    UpdateSeed,
     WriteSeed,
 )
 from reconciler.model.status import Obstacle
@@ -254,10 +255,9 @@ class TestSeeds:
     ) -> None:
         have = ClusterDocument(seeds={"a": Seed(digest="old")}, power={"a": power})
         assert [*plan_seeds(self.want, have)] == [
-            WriteSeed(
+            (UpdateSeed if live else WriteSeed)(
                 node="a",
                 digest="new",
-                live=live,
                 reason="addresses, names, keys or user data changed",
                 disruption=Disruption.LIVE,
             )
@@ -267,8 +267,7 @@ class TestSeeds:
         have = ClusterDocument(seeds={"a": Seed(digest="old")}, power={"a": RUNNING})
         for power in (OFF, RUNNING.model_copy(update={"boot_epoch": RUNNING.boot_epoch + 1})):
             (action,) = plan_seeds(ClusterDocument(seeds={"a": SEED}, power={"a": power}), have)
-            assert isinstance(action, WriteSeed)
-            assert not action.live
+            assert type(action) is WriteSeed
 
     @pytest.mark.parametrize("have", [SEED, UNKNOWN], ids=["as wanted", "unknown"])
     def test_one_that_is_as_desired_or_unknown_is_left_alone(self, have: Seed | Unknown) -> None:

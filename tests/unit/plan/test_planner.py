@@ -47,6 +47,7 @@ from tests.simulation.worlds import NOW, as_wanted, compiled, running_record
 RECORD = running_record("alpha", "beta")
 WANTED = compiled(RECORD)
 REAL = as_wanted(RECORD)
+TRIPLE = running_record("alpha", "beta", "gamma")
 BOOT = DirectBoot(kernel=Path("/k"), initrd=Path("/i"), cmdline="root=/dev/vda")
 
 UNPLANNED = {
@@ -224,6 +225,11 @@ def test_an_empty_host_is_built_from_the_network_up() -> None:
         ["DefineDomain", "DefineDomain"],
         ["Start", "Start"],
     ]
+
+
+def test_nodes_that_run_hear_of_a_new_one_once_it_runs_too() -> None:
+    kinds = [[type(of).__name__ for of in stage] for stage in plan(compiled(TRIPLE), REAL).stages()]
+    assert kinds == [["CreateLayer"], ["WriteSeed"], ["DefineDomain"], ["Start"], ["UpdateSeed", "UpdateSeed"]]
 
 
 def test_a_whole_cluster_is_taken_down_with_its_network_last() -> None:
