@@ -33,10 +33,11 @@ _QUIET_S = 0.5
 _QUIET_LOOKS = 20
 """How often a node may fall silent before nothing waits for it any longer."""
 
-_READY_COMMAND = "timeout 20 sync -f / || true"
+_READY_COMMAND = "[ -e /run/vmcluster/logins-kept ] || timeout 20 sync -f / || true"
 """sync(1) of coreutils and of busybox. The files that logins need were written by cloud-init moments ago and
 stay in the page cache for up to 30 s: a power cut then leaves an empty host key and a mark that it was made (decision
-0006). A disk that accepts no writes does not keep a node from being reachable."""
+0006). Our own image writes them to disk by itself and makes the file that is looked for. A disk that accepts no writes
+does not keep a node from being reachable."""
 _MAY_RUN = "the command may still be running there; `cluster_status` shows whether the node responds"
 _SHORT_OUTPUT_BYTES = 4096
 
