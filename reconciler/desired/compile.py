@@ -164,7 +164,7 @@ def _hosts(record: ClusterRecord) -> str:
 def _present(
     record: ClusterRecord, facts: HostFacts, observed: ClusterDocument, made: frozenset[int]
 ) -> ClusterDocument:
-    spec = record.spec
+    spec, inputs = record.spec, seed_inputs(record)
     disks = _all_disks(record, observed)
     actives = [active for of_node in disks.values() if isinstance(of_node, dict) for active in of_node.values()]
     domains = {
@@ -179,9 +179,9 @@ def _present(
             **needed_layers(actives, observed),
             **{str(active.path): active.layer for active in actives if active.layer is not None},
         },
-        seeds={**_seeds_for_snapshots(record, observed), **_seeds(seed_inputs(record))},
+        seeds={**_seeds_for_snapshots(record, observed), **_seeds(inputs)},
         domains=domains,
-        power={name: _power(record, name, domains[name], observed) for name in spec.nodes},
+        power={name: _power(record, name, domains[name], observed, inputs[name]) for name in spec.nodes},
         taps={
             name: Tap(bridge=spec.network.bridge)
             for name in spec.nodes
@@ -346,7 +346,9 @@ def _disks(record: ClusterRecord, name: str, actives: Mapping[str, ActiveDisk]) 
     return {**written, SEED_TARGET: seed}
 
 
-def _power(record: ClusterRecord, name: str, domain: Domain | Unknown, observed: ClusterDocument) -> Power:
+def _power(
+    record: ClusterRecord, name: str, domain: Domain | Unknown, observed: ClusterDocument, seed: SeedInputs
+) -> Power:
     intent, node = record.nodes[name], record.spec.nodes[name]
     wanted = may_be_cloned(node.start) and isinstance(domain, Domain)
     boots = why_booted(node, intent) if wanted else ""
@@ -356,7 +358,7 @@ def _power(record: ClusterRecord, name: str, domain: Domain | Unknown, observed:
         resume_epoch=intent.resume_epoch,
         stop_mode=intent.stop_mode,
         memory=_memory(intent, name, observed) if intent.resumes_memory else None,
-        template=template_of(node, domain) if wanted and not boots and isinstance(domain, Domain) else None,
+        template=template_of(node, domain, seed) if wanted and not boots and isinstance(domain, Domain) else None,
         must_clone=node.start is StartMode.CLONE,
         boots=boots,
     )

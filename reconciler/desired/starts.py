@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 
-from reconciler.model.document import Domain, TemplateSpec
+import yaml
+
+from reconciler.host.cloud_init.seed_codec import SeedInputs
+from reconciler.model.document import Domain, SeedShape, TemplateSpec
 from reconciler.model.record import NodeIntent, NodeSpec
 from reconciler.model.topology import Firmware, StartMode
 
@@ -12,9 +15,10 @@ def why_booted(node: NodeSpec, intent: NodeIntent) -> str:
     return next(_obstacles(node, intent), "")
 
 
-def template_of(node: NodeSpec, domain: Domain) -> TemplateSpec:
-    """The template that a node with this definition starts from."""
+def template_of(node: NodeSpec, domain: Domain, seed: SeedInputs) -> TemplateSpec:
+    """The template that a node with this definition and this seed starts from."""
     return TemplateSpec(
+        seed=_shape(seed) if _names_stay(node) else None,
         image=node.base_image.path,
         image_format=node.base_image.format,
         image_identity=node.base_image.identity,
@@ -32,6 +36,29 @@ def template_of(node: NodeSpec, domain: Domain) -> TemplateSpec:
 def may_be_cloned(mode: StartMode) -> bool:
     """Whether nodes start as clones where they can."""
     return mode is not StartMode.BOOT
+
+
+def _shape(seed: SeedInputs) -> SeedShape | None:
+    """The shape of a seed whose node can start from a complete boot.
+
+    None if cloud-init has to run under the node's own name, as nobody knows what else it is asked to do, or if YAML
+    puts the node's values in quotation marks, which others' do not have.
+    """
+    if seed.user_data or not all(yaml.safe_load(value) == value for value in (seed.node, seed.mac)):
+        return None
+    return SeedShape(
+        ssh_user=seed.ssh_user,
+        ssh_public_key=seed.ssh_public_key,
+        prefix_length=seed.prefix_length,
+        routed=seed.gateway is not None,
+        grows=seed.grows,
+        mtu=seed.mtu,
+    )
+
+
+def _names_stay(node: NodeSpec) -> bool:
+    """Whether a card that is found again keeps the kernel's name for it: else only cloud-init names it as it should."""
+    return node.boot is None or "net.ifnames=0" in node.boot.cmdline.split()
 
 
 def _obstacles(node: NodeSpec, intent: NodeIntent) -> Iterator[str]:

@@ -158,12 +158,26 @@ class Domain(Frozen):
     template: int = Field(description="Version of the XML that we render; a newer one redefines the domain.")
 
 
+class SeedShape(Frozen):
+    """What a node's seed contains besides the node's own values: nodes of one shape differ in nothing else."""
+
+    ssh_user: str
+    ssh_public_key: str
+    prefix_length: int
+    routed: bool = Field(description="There is a gateway, which is also the name server.")
+    grows: bool
+    mtu: int | None
+
+
 class TemplateSpec(Frozen):
     """Everything that decides the state of a template: a machine that booted up to where it needs an identity.
 
-    Nodes with equal values can start from the same one, whatever their seeds, names and cards are.
+    Nodes with equal values can start from the same one, whatever their names and cards are.
     """
 
+    seed: SeedShape | None = Field(
+        default=None, description="Booted completely, for seeds of this shape; None: booted up to cloud-init."
+    )
     image: Path
     image_format: str
     image_identity: str

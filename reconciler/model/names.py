@@ -16,6 +16,8 @@ NODE_NAME_MAX_LENGTH = 63
 INTERFACE_NAME_MAX_LENGTH = 15  # IFNAMSIZ - 1, linux/if.h
 
 ROOT_DISK = "vda"
+TEMPLATE_MAC = "52:54:00:00:00:0a"
+"""Of a machine that becomes a template; no address that YAML takes for a number, as no card's is in a seed."""
 
 IMAGE_DIR = Path("/var/lib/vmcluster/images")
 """Where guest images are kept unless the configuration names another directory."""

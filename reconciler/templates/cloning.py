@@ -13,7 +13,7 @@ from reconciler.files.locks import locked, remove_lock
 from reconciler.files.marked_files import replace_file
 from reconciler.files.ownership import require_owned
 from reconciler.files.space import require_space
-from reconciler.host.cloud_init.iso import render_waiting_iso
+from reconciler.host.cloud_init.waiting_seed import render_waiting_seed
 from reconciler.host.disks.empty_image import EmptyImageShape, qemu_img_create
 from reconciler.host.disks.image_file import read_image_facts
 from reconciler.host.disks.layers import LAYER_MODE
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 READY = b"vmcluster: this machine waits for its identity"
 CANNOT_WAIT = b"vmcluster: this machine cannot wait: "
-"""What the image's `wait_for_identity.py` writes to the console."""
+"""What the image's `machine.py` writes to the console."""
 
 BUILD_TIMEOUT_S = 900.0
 """A boot takes minutes on a busy host that emulates its guests."""
@@ -117,7 +117,7 @@ class Templates:
         shape = EmptyImageShape(spec.root_bytes, spec.image, spec.image_format)
         await process.run(qemu_img_create(shape, prepared.root))
         seed, console = prepared.directory / "seed.iso", prepared.directory / "console.log"
-        await asyncio.to_thread(seed.write_bytes, render_waiting_iso())
+        await asyncio.to_thread(lambda: seed.write_bytes(render_waiting_seed(spec.seed)))
         await asyncio.to_thread(console.write_bytes, b"")
         for path in (prepared.root, seed, console):
             path.chmod(_DISK_FILE_MODE)

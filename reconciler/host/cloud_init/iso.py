@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     import pycdlib
 
 WAITING_LABEL = "VMCLUSTER_WAIT"
-"""The label of a seed that gives no identity: the image's first stage waits until another seed is in its place."""
+"""The label of a seed that gives no lasting identity: the machine waits until another seed is in its place."""
+
+_SIZE_UNIT = 1 << 20
+"""Seeds have few sizes: a machine that finds another one of the same size need not look at the device again."""
 
 _ROCK_RIDGE = "1.09"
 _INTERCHANGE_LEVEL = 3
-
-
-def render_waiting_iso() -> bytes:
-    """A seed for a machine that is to wait for its identity."""
-    return render_iso({}, WAITING_LABEL)
 
 
 def render_iso(files: Mapping[str, str], label: str = VOLUME_LABEL) -> bytes:
@@ -40,7 +38,8 @@ def render_iso(files: Mapping[str, str], label: str = VOLUME_LABEL) -> bytes:
     image = BytesIO()
     iso.write_fp(image)
     iso.close()
-    return image.getvalue()
+    content = image.getvalue()
+    return content + bytes(-len(content) % _SIZE_UNIT)
 
 
 def parse_iso(image: bytes) -> dict[str, str]:

@@ -115,8 +115,8 @@ def _ensure_host_key(
     kept = _read_private_key(path, cluster)
     private = kept or _key_in_seed(seed_path(overlay_dir, cluster, node), cluster)
     if private is None:
-        private = _new_private_key(cluster, node) if lender is None else _lent_key(overlay_dir, lender, node)
-    public = _public_line(private, path)
+        private = new_host_key(cluster, node) if lender is None else _lent_key(overlay_dir, lender, node)
+    public = public_line_of(private, path)
     mark = OwnerMark(cluster=cluster, node=node, kind=OwnedKind.HOST_KEY, origin=origin)
     if kept is None:
         replace_file(path, private.encode(), mark, mode=_PRIVATE_MODE)
@@ -159,14 +159,16 @@ def _lent_key(overlay_dir: Path, lender: str, node: str) -> str:
     return private
 
 
-def _new_private_key(cluster: str, node: str) -> str:
+def new_host_key(cluster: str, node: str) -> str:
+    """A new private key, as text."""
     import asyncssh  # noqa: PLC0415  (0.2 s, wanted by nobody who only observes)
 
     key = asyncssh.generate_private_key(_KEY_ALGORITHM, comment=f"{node}.{cluster}")
     return key.export_private_key().decode()
 
 
-def _public_line(private: str, path: Path) -> str:
+def public_line_of(private: str, path: Path) -> str:
+    """The public half of the private key in the file at `path`, as a line without its newline."""
     import asyncssh  # noqa: PLC0415
 
     try:

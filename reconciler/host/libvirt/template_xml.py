@@ -7,11 +7,10 @@ from pathlib import Path
 from reconciler.host.libvirt.domain_xml import render_domain
 from reconciler.host.libvirt.xml import element_text, parse_element
 from reconciler.model.document import BackingFile, Domain, DomainDisk, TemplateSpec
-from reconciler.model.names import ROOT_DISK
+from reconciler.model.names import ROOT_DISK, TEMPLATE_MAC
 from reconciler.model.plan import Epochs
 
 _UUIDS = uuid.UUID("8d7f0a43-52b4-5a4e-9f7b-4b1f5bb4c0de")
-_MAC = "52:54:00:00:00:01"
 _SEED = "vdz"
 
 
@@ -40,7 +39,7 @@ def render_template(spec: TemplateSpec, root: Path, seed: Path, console: Path) -
             _SEED: DomainDisk(path=seed, format="raw", read_only=True),
         },
         network="",
-        mac=_MAC,
+        mac=TEMPLATE_MAC,
         tap="",
         console=console,
         boot=spec.boot,

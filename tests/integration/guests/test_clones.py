@@ -3,8 +3,11 @@
 import asyncio
 import os
 import re
+import shlex
 import signal
 from typing import Any
+
+import pytest
 
 from reconciler.model.topology import StartMode
 from tests.integration.bed import TEMPLATE_DIR, Bed, Session
@@ -12,6 +15,17 @@ from tests.integration.kills import run_in_child
 from tests.waiting import BOOT_TIMEOUT_S
 
 CLUSTER = "clones"
+USER_DATA = {"write_files": [{"path": "/etc/motd", "content": "made by cloud-init\n"}]}
+KINDS = {"of a machine that booted up to cloud-init": USER_DATA, "of one that booted completely": {}}
+"""The two kinds of templates, and the user data for which they are taken."""
+
+_DATASOURCE = """import pickle, pprint, re
+kept = vars(pickle.load(open("/var/lib/cloud/instance/obj.pkl", "rb")))
+text = re.sub("at 0x[0-9a-f]+", "", pprint.pformat(kept, width=9999))
+for word in open("/tmp/keys").read().split():
+    text = text.replace(word, "")
+print(text)"""
+_KEYS = "(grep -v ' ' /etc/ssh/ssh_host_ed25519_key; awk '{print $2}' /etc/ssh/ssh_host_ed25519_key.pub) >/tmp/keys; "
 
 FACTS = {
     "files": "find / -xdev -not -path '/var/log/*' -not -path '/tmp/*' -not -path '*/__pycache__*'"
@@ -23,6 +37,16 @@ FACTS = {
     "network": "ip -br link; ip -br address; ip route; cat /proc/net/dev | wc -l",
     "disks": "ls -l /dev/disk/by-id /dev/disk/by-label /dev/disk/by-path | awk '{print $9, $11}';"
     " lsblk -no NAME,SIZE,RO,SERIAL,LABEL",
+    "card": "/lib/systemd/systemd-networkd-wait-online --timeout=60;"
+    " networkctl --no-pager -n 0 status eth0; cat /run/systemd/netif/state /run/systemd/netif/links/*",
+    "units": "systemctl show -p Id,ActiveState,SubState,Result,NRestarts,NeedDaemonReload '*.service' '*.target'",
+    "processes": "for unit in /sys/fs/cgroup/system.slice/*.service; do for id in $(cat $unit/cgroup.procs); do"
+    " echo $unit $(tr '\\0' ' ' </proc/$id/cmdline); done; done | grep -v udevd | sort",
+    "datasource": f"{_KEYS} python3 -c {shlex.quote(_DATASOURCE)}",
+    "config": f"{_KEYS} cd /var/lib/cloud/instance;"
+    " cat user-data.txt user-data.txt.i cloud-config.txt | grep -vFf /tmp/keys",
+    "run": "cat /run/cloud-init/*.json /run/cloud-init/.instance-id;"
+    " ls -l /run/cloud-init | awk '{print $1, $3, $9, $11}'",
     "modules": "lsmod | awk '{print $1}' | sort",
     "devices": "find /sys/bus/pci/devices /sys/bus/virtio/devices -maxdepth 1 -printf '%f\\n' | sort",
     "users": "cat /etc/passwd /etc/group /etc/shadow; stat -c '%n %a %U' /root /root/.ssh /root/.ssh/*",
@@ -34,10 +58,16 @@ DIFFER = {
     "files": r"^/run/|^/var/tmp/|/systemd-private-",
     "contents": r"/etc/machine-id|/var/lib/cloud/(data|sem)/|/instance[^ ]*/(sem/|boot-finished|obj\.pkl|datasource)"
     r"|/(user-data|cloud-config|vendor)[^ ]*$",
+    "card": r"Online since|: \d+$|\[\d+\]|^● |Activation|Driver",
+    "config": r"^--=|boundary=",
+    "run": r'"(finished|start)":',
     "services": r"\.device |\.mount |session-|run-u|\.scope |\.slice |cloud-config\.service",
     "identity": r"Boot ID|Machine ID",
 }
 """Lines that differ from boot to boot: times, and the host key, which is new with each cluster."""
+
+
+of_each_kind = pytest.mark.parametrize("user_data", KINDS.values(), ids=KINDS)
 
 
 async def _facts(session: Session) -> dict[str, list[str]]:
@@ -50,26 +80,29 @@ async def _facts(session: Session) -> dict[str, list[str]]:
     return found
 
 
-def _starts(mode: StartMode) -> Any:
+def _starts(mode: StartMode, user_data: dict[str, Any]) -> Any:
     def edit(document: dict[str, Any]) -> None:
         document["start"] = mode.value
-        document["user_data"] = {"write_files": [{"path": "/etc/motd", "content": "made by cloud-init\n"}]}
+        document["user_data"] = user_data
 
     return edit
 
 
-async def _apply(bed: Bed, session: Session, mode: StartMode, nodes: int = 1) -> None:
-    bed.write_topology(CLUSTER, nodes=nodes, boots=True, edit=_starts(mode))
+async def _apply(bed: Bed, session: Session, mode: StartMode, user_data: dict[str, Any], nodes: int = 1) -> None:
+    bed.write_topology(CLUSTER, nodes=nodes, boots=True, edit=_starts(mode, user_data))
     await session.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
 
 
-async def test_a_clone_is_what_a_booted_node_is_file_by_file_and_service_by_service(bed: Bed, session: Session) -> None:
+@of_each_kind
+async def test_a_clone_is_what_a_booted_node_is_file_by_file_and_service_by_service(
+    bed: Bed, session: Session, user_data: dict[str, Any]
+) -> None:
     try:
-        await _apply(bed, session, StartMode.BOOT)
+        await _apply(bed, session, StartMode.BOOT, user_data)
         booted = await _facts(session)
         await session.clusters.destroy(CLUSTER, remove_overlays=True)
 
-        await _apply(bed, session, StartMode.CLONE)
+        await _apply(bed, session, StartMode.CLONE, user_data)
         cloned = await _facts(session)
         only = [
             f"{name}: only {where}: {line}"
@@ -82,14 +115,30 @@ async def test_a_clone_is_what_a_booted_node_is_file_by_file_and_service_by_serv
         await session.clusters.destroy(CLUSTER, remove_overlays=True)
 
 
-async def test_clones_of_one_template_have_identities_of_their_own_and_keep_them_through_a_power_cut(
+async def test_nothing_in_a_clone_of_a_machine_that_booted_completely_is_of_that_machine(
     bed: Bed, session: Session
+) -> None:
+    of_template = "-e 192.0.2. -e provisional -e vmcluster-template -e 00000000-0000-4000"
+    try:
+        await _apply(bed, session, StartMode.CLONE, {})
+        search = f"grep -rlaF {of_template} /etc /home /root /run /var --exclude-dir=journal --exclude-dir=dpkg"
+        found = await session.nodes.run(CLUSTER, "n0", search, timeout_s=BOOT_TIMEOUT_S)
+        assert (found.exit_code, found.stdout) == (1, "")
+        assert await _said(session, "n0", "journalctl -b -o cat _COMM=sshd | grep -c Accepted") == ["1"]
+    finally:
+        await session.clusters.destroy(CLUSTER, remove_overlays=True)
+
+
+@of_each_kind
+async def test_clones_of_one_template_have_identities_of_their_own_and_keep_them_through_a_power_cut(
+    bed: Bed, session: Session, user_data: dict[str, Any]
 ) -> None:
     asked = "hostname; cat /etc/machine-id; ip -br address show eth0; head -c 16 /dev/urandom | base64"
     boot_id = "cat /proc/sys/kernel/random/boot_id"
     try:
-        await _apply(bed, session, StartMode.CLONE, nodes=2)
-        assert len(list(TEMPLATE_DIR.glob("*/template.json"))) == 1
+        before = {*TEMPLATE_DIR.glob("*/template.json")}
+        await _apply(bed, session, StartMode.CLONE, user_data, nodes=2)
+        assert len({*TEMPLATE_DIR.glob("*/template.json")} - before) <= 1
         first, second = [await _said(session, node, asked) for node in ("n0", "n1")]
         assert not {*first} & {*second}
         assert await _said(session, "n0", boot_id) != await _said(session, "n1", boot_id)
@@ -110,8 +159,9 @@ async def test_clones_of_one_template_have_identities_of_their_own_and_keep_them
         await session.clusters.destroy(CLUSTER, remove_overlays=True)
 
 
+@of_each_kind
 async def test_a_clone_whose_start_is_killed_before_its_memory_is_restored_boots_with_an_identity_of_its_own(
-    bed: Bed, session: Session
+    bed: Bed, session: Session, user_data: dict[str, Any]
 ) -> None:
     def killed_once_the_disk_is_filled(name: str) -> None:
         if name == "after fill:n0":
@@ -120,7 +170,7 @@ async def test_a_clone_whose_start_is_killed_before_its_memory_is_restored_boots
     async def start(running: Session) -> None:
         await running.clusters.start(CLUSTER, wait_for_ssh=False)
 
-    bed.write_topology(CLUSTER, nodes=1, boots=True, edit=_starts(StartMode.CLONE))
+    bed.write_topology(CLUSTER, nodes=1, boots=True, edit=_starts(StartMode.CLONE, user_data))
     try:
         await session.clusters.define(CLUSTER)
         child = await asyncio.to_thread(run_in_child, bed, start, killed_once_the_disk_is_filled)

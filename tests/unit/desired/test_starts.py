@@ -1,13 +1,18 @@
 """Which nodes start as clones."""
 
+from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from reconciler.desired.starts import may_be_cloned, why_booted
+from reconciler.desired.compile import seed_inputs
+from reconciler.desired.starts import may_be_cloned, template_of, why_booted
+from reconciler.model.document import Domain, TemplateSpec
 from reconciler.model.record import BootSpec, ExtraDiskSpec, NodeIntent
 from reconciler.model.topology import DiskBus, Firmware, StartMode
-from tests.simulation.worlds import node_spec
+from tests.simulation.worlds import compiled, node_spec, running_record
 
 NODE = node_spec(0)
 DISK = ExtraDiskSpec(path=Path("/d/data.qcow2"), size_bytes=1 << 30, bus=DiskBus.VIRTIO, existing=False)
@@ -45,3 +50,40 @@ def test_what_a_template_cannot_have_makes_a_node_boot(changed: dict[str, object
 
 def test_a_node_that_goes_back_to_a_snapshot_boots() -> None:
     assert "snapshot before" in why_booted(CLONED, NodeIntent(based_on="before"))
+
+
+def template(*, node: dict[str, Any] | None = None, seed: dict[str, Any] | None = None) -> TemplateSpec:
+    record = running_record("alpha")
+    domain = compiled(record).domains["alpha"]
+    assert isinstance(domain, Domain)
+    inputs = replace(seed_inputs(record)["alpha"], **(seed or {}))
+    return template_of(CLONED.model_copy(update=node or {}), domain, inputs)
+
+
+def test_nodes_whose_seeds_differ_only_in_their_own_values_start_from_the_same_complete_boot() -> None:
+    other = {"node": "beta", "mac": "52:54:00:aa:00:01", "ip": IPv4Address("10.0.0.9"), "hosts": "", "instance_id": "i"}
+    assert template().seed is not None
+    assert template(seed=other) == template()
+    changes: list[dict[str, Any]] = [{"mtu": 1400}, {"grows": True}, {"ssh_user": "alice"}, {"ssh_public_key": "k"}]
+    for changed in changes:
+        assert template(seed=changed).key != template().key
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": {"user_data": {"runcmd": ["hostname"]}}},
+        {"seed": {"node": "on"}},
+        {"seed": {"mac": "52:54:00:00:00:01"}},
+        {"node": {"boot": boot("root=/dev/vda1 console=ttyS0")}},
+    ],
+    ids=["user data", "a name that is no text in YAML", "an address that is none", "cards get other names"],
+)
+def test_other_nodes_start_from_a_machine_in_which_cloud_init_has_not_run(
+    changed: dict[str, dict[str, Any]],
+) -> None:
+    assert template(**changed).seed is None
+
+
+def test_a_kernel_that_leaves_cards_their_names_can_start_from_a_complete_boot() -> None:
+    assert template(node={"boot": boot("root=/dev/vda1 console=ttyS0 net.ifnames=0")}).seed is not None

@@ -1,0 +1,109 @@
+"""Boot a machine under a provisional identity; then have it become the machine whose seed it finds.
+
+cloud-init has run under the provisional identity, from a seed that differs from a node's in the node's own values and
+in nothing else. So each file that it wrote has a node's content once these values are replaced in it.
+"""
+
+import importlib
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable
+
+import blanks
+import bus
+import machine
+import made_files
+
+VALUES = "provisional.json"
+_NETWORKD = "systemd-networkd.service"
+"""It keeps the machine id that it has read, of which it makes a name for DHCP: it is started again."""
+_HOSTS = "/etc/hosts"
+_LABEL_LINK = "/dev/disk/by-label/cidata"
+_DONE = "/run/cloud-init/result.json"
+_CARD = "eth0"
+_RTMGRP_IPV4_IFADDR, _MESSAGE_BYTES = 0x10, 1 << 16
+_ETH_P_ARP, _ETHERNET, _IPV4, _REQUEST = 0x0806, 1, 0x0800, 1
+_JOBS_POLL_S, _PATIENCE_S = 0.2, 60.0
+
+
+def boot_on(seed: str, first_stage: Callable[[], int], keep_logins: Callable[[], None]) -> int:
+    """Run cloud-init's first stage with this seed. A child of this process waits for another seed in its place."""
+    source = importlib.import_module("cloudinit.sources.DataSourceNoCloud").DataSourceNoCloud
+    source._get_devices = lambda _self, _label: [seed]  # noqa: SLF001  (it looks for another label)
+    os.symlink(seed, _LABEL_LINK)  # where mount(8) looks for it
+    hosts, began = machine.read(_HOSTS), time.time()
+    status = first_stage()
+    if os.fork() == 0:
+        machine.try_to_wait(lambda: _become_another(seed, hosts, began, keep_logins))
+        os._exit(0)
+    return status
+
+
+def _become_another(seed: str, hosts: str, began: float, keep_logins: Callable[[], None]) -> None:
+    _leave_the_unit()
+    machine.require_devices()
+    while not os.path.exists(_DONE) or _jobs():
+        time.sleep(_JOBS_POLL_S)
+    systemd = bus.Systemd()
+    sshd = int(machine.read("/run/sshd.pid"))
+    provisional = machine.files_in(seed)
+    values = json.loads(provisional.pop(VALUES))
+    finders = {name: blanks.finder_of(blanks.form_of(text, values)) for name, text in provisional.items()}
+    made = list(made_files.made_since(began, values))
+    for file in reversed(made):
+        file.remove()
+    machine.write(_HOSTS, hosts)
+    os.unlink(_LABEL_LINK)
+    devices = machine.wait_for_another_seed(seed, without=_NETWORKD)
+    try:
+        files = machine.files_in(seed)
+        own = {name: value for file, find in finders.items() for name, value in find(files[file]).items()}
+        machine.become(own["instance_id"])
+        for file in made:
+            file.write(own)
+        machine.set_host_name(own["node"])
+        os.kill(sshd, signal.SIGHUP)
+        addresses = _new_addresses()
+        machine.bind(devices)
+        systemd.call("StartUnit", _NETWORKD)
+        systemd.call("RestartUnit", "systemd-journald.service")
+        keep_logins()
+    except Exception as error:
+        machine.say(f"this machine boots, as it cannot become another: {error!r}")
+        machine.write("/proc/sysrq-trigger", "b")
+    _announce(own["ip"], addresses)
+
+
+def _leave_the_unit() -> None:
+    """The output of the unit's process goes on without this one."""
+    for stream in range(3):
+        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
+
+
+def _jobs() -> bytes:
+    """Units that are still to be started."""
+    return subprocess.run(["systemctl", "list-jobs", "--no-legend"], capture_output=True, check=True).stdout
+
+
+def _announce(ip: str, addresses: socket.socket) -> None:
+    """Tell the neighbours this machine's address once it has it: who has asked for it asks again only in a second."""
+    while socket.inet_aton(ip) not in addresses.recv(_MESSAGE_BYTES):
+        continue
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
+        link.bind((_CARD, _ETH_P_ARP))
+        mac, address = link.getsockname()[4], socket.inet_aton(ip)
+        kind = struct.pack("!HHHBBH", _ETH_P_ARP, _ETHERNET, _IPV4, len(mac), len(address), _REQUEST)
+        link.send(b"\xff" * len(mac) + mac + kind + mac + address + bytes(len(mac)) + address)
+
+
+def _new_addresses() -> socket.socket:
+    """Where the kernel tells of new addresses (rtnetlink(7))."""
+    changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    changes.bind((0, _RTMGRP_IPV4_IFADDR))
+    changes.settimeout(_PATIENCE_S)
+    return changes
