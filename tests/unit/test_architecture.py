@@ -53,6 +53,7 @@ STARTERS = {
     },  # the one place: absolute, in /, environment clean
     "reconciler/image/root/programs/usr/lib/cloud-init/wait_for_identity.py": {"subprocess"},  # runs in guests
     "reconciler/image/root/programs/usr/lib/cloud-init/machine.py": {"subprocess"},
+    "reconciler/image/root/programs/usr/lib/cloud-init/held_back.py": {"subprocess"},
     "reconciler/image/root/programs/usr/lib/cloud-init/take_identity.py": {"fork", "subprocess"},
     "reconciler/frontends/cli/node_commands.py": {"execve"},  # this process becomes ssh
     "reconciler/frontends/cli/scoped_faults.py": {

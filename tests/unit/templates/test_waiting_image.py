@@ -2,6 +2,8 @@
 
 import json
 import pickle
+import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -33,7 +35,7 @@ def guest(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Imports a module as a guest has it."""
     monkeypatch.syspath_prepend(str(ROOT / "programs" / STAGE))
     yield import_module
-    for name in ("blanks", "bus", "machine", "made_files"):
+    for name in ("blanks", "held_back", "machine", "made_files"):
         sys.modules.pop(name, None)
 
 
@@ -174,15 +176,43 @@ def test_what_was_made_of_one_identity_is_taken_off_the_disk_and_made_of_another
     assert (cloud / "data/instance-id").read_text() == "7-r3\n"
 
 
-def test_units_are_handled_by_calls_of_d_bus(guest: Any) -> None:
-    """As the specification writes it; systemd 252 takes it."""
-    fields = (
-        b"\1\1o\0\x19\0\0\0/org/freedesktop/systemd1\0\0\0\0\0\0\0"
-        b"\2\1s\0\x20\0\0\0org.freedesktop.systemd1.Manager\0\0\0\0\0\0\0\0"
-        b"\3\1s\0\x09\0\0\0StartUnit\0\0\0\0\0\0\0"
-        b"\6\1s\0\x18\0\0\0org.freedesktop.systemd1\0\0\0\0\0\0\0\0"
-        b"\x08\1g\0\x02ss\0"
-    )
-    body = b"\x09\0\0\0a.service\0\0\0\x07\0\0\0replace\0"
-    head = b"l\1\1\1" + bytes([len(body), 0, 0, 0, 2, 0, 0, 0, len(fields), 0, 0, 0])
-    assert guest("bus").method_call(2, "StartUnit", "a.service", "replace") == head + fields + body
+def test_a_program_is_held_back_where_it_opens_a_file_and_reads_what_the_file_contains_when_it_is_let_go(
+    guest: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held_back, file, processes = guest("held_back"), tmp_path / "read", tmp_path / "cgroup.procs"
+    for name, value in (("_PIPES", str(tmp_path)), ("_PROCESSES", str(processes))):
+        monkeypatch.setattr(held_back, name, value)
+    for name in ("mount", "unmount"):  # which take root's power; the program opens the pipe by its own path here
+        monkeypatch.setattr(held_back, name, lambda *_paths: None)
+    file.write_text("of the template")
+    file.chmod(0o640)
+    assert not held_back._opens_a_pipe("unit"), "a unit without processes"
+    with subprocess.Popen(["/bin/sleep", "600"]) as other:
+        processes.write_text(f"{other.pid}\n")
+        assert not held_back._opens_a_pipe("unit")
+        program: list[subprocess.Popen[str]] = []
+
+        def start() -> None:
+            pipe = tmp_path / "unit"
+            assert stat.S_IMODE(pipe.stat().st_mode) == 0o640
+            program.append(subprocess.Popen(["/bin/cat", pipe], stdout=subprocess.PIPE, text=True))
+            processes.write_text(f"{other.pid}\n{program[0].pid}\n")
+
+        held = held_back.hold_back("unit", str(file), start)
+        other.kill()
+    assert program[0].poll() is None
+    file.write_text("of the clone")
+    held.let_go()
+    assert program[0].communicate()[0] == "of the clone"
+    assert not (tmp_path / "unit").exists()
+
+
+def test_a_machine_whose_program_does_not_read_the_file_does_not_wait_for_ever(
+    guest: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    held_back = guest("held_back")
+    for name, value in (("_PIPES", str(tmp_path)), ("_PROCESSES", str(tmp_path / "none")), ("_PATIENCE_S", 0)):
+        monkeypatch.setattr(held_back, name, value)
+    monkeypatch.setattr(held_back, "mount", lambda *_paths: None)
+    with pytest.raises(TimeoutError, match="unit does not read"):
+        held_back.hold_back("unit", str(tmp_path), lambda: None)

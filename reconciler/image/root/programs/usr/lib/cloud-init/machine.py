@@ -1,24 +1,25 @@
 """What a machine has of its own below cloud-init, and how one that was restored from a memory gets it."""
 
 import calendar
-import ctypes
 import fcntl
 import glob
 import mmap
 import os
 import re
+import socket
 import struct
 import subprocess
 import time
 import uuid
 from collections.abc import Callable
 
+from held_back import HeldBack, hold_back, mount, unmount
+
 READY = "vmcluster: this machine waits for its identity"
 WAITING = b"VMCLUSTER_WAIT"
 _VOLUME_AT, _ROOT_AT, _BLOCK, _SEED_UNIT, _SECTOR = 0x8000, 0x809E, 2048, 1 << 20, 512
 _PAGE = 4096
 _POLL_S = 0.01
-_MS_BIND = 4096
 _PCI = "/sys/bus/pci/drivers/virtio-pci"
 _RNDADDENTROPY, _RNDRESEEDCRNG, _RTC_RD_TIME = 0x40085203, 0x5207, 0x80247009
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
@@ -46,27 +47,36 @@ def try_to_wait(waits: Callable[[], None]) -> None:
         raise
 
 
-def wait_for_another_seed(seed: str, *, without: str = "") -> list[str]:
-    """Wait until the seed does not say that this machine is to wait, and take over what the kernel and the host have.
-
-    Meanwhile the machine has neither a card nor disks other than its root disk and the seed, and a unit can be stopped.
-    Gives the PCI devices that it had.
-    """
+def without_devices(seed: str) -> list[str]:
+    """Leave the machine neither a card nor disks other than its root disk and the seed. Gives their PCI addresses."""
     subprocess.run(["udevadm", "settle"], check=True)
     devices = [_pci_device(of) for of in _own_devices(seed)]
-    for device in devices[1:]:
+    for device in devices:
         write(f"{_PCI}/unbind", device)
-    if without:  # nothing wakes it from here on
-        subprocess.run(["systemctl", "stop", without], check=True)
-    _keep_identity_off_the_disk()
+    return devices
+
+
+def without_an_id() -> HeldBack:
+    """Leave the disk without this machine's id: who boots from it gets an id. This machine keeps its id in memory.
+
+    Gives journald, which keeps the ids of the machine and the boot and the host's name: it starts again.
+    """
+    own = read(_MACHINE_ID).strip()
+    write(_MACHINE_ID, "")
+    _show_instead(_MACHINE_ID, own)
+    return hold_back("systemd-journald.service", "/etc/systemd/journald.conf")
+
+
+def wait_for_another_seed(seed: str) -> None:
+    """Wait until the seed no longer tells this machine to wait, and take over what the kernel and the host have."""
+    device = _pci_device(f"/sys/block/{os.path.basename(seed)}")
     os.sync()
     write("/dev/console", READY + "\n")
     while _volume(seed)[0] == WAITING:
         time.sleep(_POLL_S)
     _mix_in_entropy()
     _set_clock()
-    _look_again(seed, devices[0])
-    return devices[1:]
+    _look_again(seed, device)
 
 
 def bind(devices: list[str]) -> None:
@@ -94,14 +104,13 @@ def files_in(seed: str) -> dict[str, str]:
 def become(instance: str) -> None:
     """Be the machine with whose UUID the instance id begins.
 
-    systemd would take the machine id from the firmware, and the journal is kept by that id: journald has to be
-    restarted.
+    systemd would take the machine id from the firmware. The journal is kept by that id.
     """
     name = instance[:36]
     old, new = read(_MACHINE_ID).strip(), name.replace("-", "")
     _show_instead(_MACHINE, name)
     _show_instead(_BOOT_ID, str(uuid.uuid4()))
-    _succeed(_libc().umount2(_MACHINE_ID.encode(), 0), f"cannot unmount {_MACHINE_ID}")
+    unmount(_MACHINE_ID)
     write(_MACHINE_ID, new + "\n")
     os.makedirs(f"/run/log/journal/{new}", exist_ok=True)
     for journal in glob.glob(f"/run/log/journal/{old}/*.journal"):
@@ -111,7 +120,7 @@ def become(instance: str) -> None:
 
 def set_host_name(name: str) -> None:
     """As hostname(1) does."""
-    _succeed(_libc().sethostname(name.encode(), len(name)), "cannot set the host name")
+    socket.sethostname(name)
 
 
 def read(path: str) -> str:
@@ -125,12 +134,12 @@ def write(path: str, text: str) -> None:
 
 
 def _own_devices(seed: str) -> list[str]:
-    """What each machine has of its own: the seed, then the other disks and the cards, but not the root disk."""
+    """What each machine has of its own besides its root disk and the seed: other disks, and the cards."""
     root = os.path.realpath("/sys/dev/block/{}:{}".format(*divmod(os.stat("/").st_dev, 256)))
     disks = [f"/sys/block/{name}" for name in os.listdir("/sys/block") if name.startswith("vd")]
     others = [disk for disk in disks if not root.startswith(os.path.realpath(disk)) and not seed.endswith(disk[-3:])]
     cards = [card for card in glob.glob("/sys/class/net/*") if os.path.exists(f"{card}/device")]
-    return [f"/sys/block/{os.path.basename(seed)}", *others, *cards]
+    return [*others, *cards]
 
 
 def _pci_device(path: str) -> str:
@@ -182,26 +191,10 @@ def _set_clock() -> None:
     time.clock_settime(time.CLOCK_REALTIME, now)
 
 
-def _keep_identity_off_the_disk() -> None:
-    """A machine that boots from the disk as it is now gets an id of its own; this one keeps its id in memory."""
-    own = read(_MACHINE_ID).strip()
-    write(_MACHINE_ID, "")
-    _show_instead(_MACHINE_ID, own)
-
-
 def _show_instead(path: str, text: str) -> None:
     """Mount a file with that line over another one."""
     copy = f"/run/vmcluster/{os.path.basename(path)}"
     os.makedirs(os.path.dirname(copy), exist_ok=True)
     write(copy, text + "\n")
     os.chmod(copy, os.stat(path).st_mode & 0o777)
-    _succeed(_libc().mount(copy.encode(), path.encode(), None, _MS_BIND, None), f"cannot mount over {path}")
-
-
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None, use_errno=True)
-
-
-def _succeed(result: int, otherwise: str) -> None:
-    if result:
-        raise OSError(ctypes.get_errno(), otherwise)
+    mount(copy, path)

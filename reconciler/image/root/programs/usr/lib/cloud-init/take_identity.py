@@ -15,13 +15,12 @@ import time
 from collections.abc import Callable
 
 import blanks
-import bus
 import machine
 import made_files
+from held_back import hold_back
 
 VALUES = "provisional.json"
-_NETWORKD = "systemd-networkd.service"
-"""It keeps the machine id that it has read, of which it makes a name for DHCP: it is started again."""
+_HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 _HOSTS = "/etc/hosts"
 _LABEL_LINK = "/dev/disk/by-label/cidata"
 _DONE = "/run/cloud-init/result.json"
@@ -49,17 +48,19 @@ def _become_another(seed: str, hosts: str, began: float, keep_logins: Callable[[
     machine.require_devices()
     while not os.path.exists(_DONE) or _jobs():
         time.sleep(_JOBS_POLL_S)
-    systemd = bus.Systemd()
-    sshd = int(machine.read("/run/sshd.pid"))
     provisional = machine.files_in(seed)
     values = json.loads(provisional.pop(VALUES))
     finders = {name: blanks.finder_of(blanks.form_of(text, values)) for name, text in provisional.items()}
+    devices = machine.without_devices(seed)
+    sshd = hold_back("ssh.service", _HOST_KEY, _read_host_key_again)
     made = list(made_files.made_since(began, values))
     for file in reversed(made):
         file.remove()
     machine.write(_HOSTS, hosts)
     os.unlink(_LABEL_LINK)
-    devices = machine.wait_for_another_seed(seed, without=_NETWORKD)
+    networkd = hold_back("systemd-networkd.service", "/etc/systemd/networkd.conf")
+    journald = machine.without_an_id()
+    machine.wait_for_another_seed(seed)
     try:
         files = machine.files_in(seed)
         own = {name: value for file, find in finders.items() for name, value in find(files[file]).items()}
@@ -67,16 +68,20 @@ def _become_another(seed: str, hosts: str, began: float, keep_logins: Callable[[
         for file in made:
             file.write(own)
         machine.set_host_name(own["node"])
-        os.kill(sshd, signal.SIGHUP)
+        sshd.let_go()
         addresses = _new_addresses()
         machine.bind(devices)
-        systemd.call("StartUnit", _NETWORKD)
-        systemd.call("RestartUnit", "systemd-journald.service")
+        networkd.let_go()
+        journald.let_go()
         keep_logins()
     except Exception as error:
         machine.say(f"this machine boots, as it cannot become another: {error!r}")
         machine.write("/proc/sysrq-trigger", "b")
     _announce(own["ip"], addresses)
+
+
+def _read_host_key_again() -> None:
+    os.kill(int(machine.read("/run/sshd.pid")), signal.SIGHUP)
 
 
 def _leave_the_unit() -> None:

@@ -9,7 +9,6 @@ import importlib
 import subprocess
 import time
 
-import bus
 import machine
 
 _POLL_S = 0.05
@@ -30,10 +29,12 @@ def wait_for_identity(seed: str) -> None:
         importlib.import_module(module)
     while _others_start():
         time.sleep(_POLL_S)
-    systemd = bus.Systemd()
-    machine.bind(machine.wait_for_another_seed(seed))
+    devices = machine.without_devices(seed)
+    journald = machine.without_an_id()
+    machine.wait_for_another_seed(seed)
+    machine.bind(devices)
     machine.become(_instance_in(seed))
-    systemd.call("RestartUnit", "systemd-journald.service")
+    journald.let_go()
 
 
 def _others_start() -> bool:
