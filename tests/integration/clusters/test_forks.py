@@ -40,7 +40,9 @@ async def lab(forked_bed: Bed) -> AsyncIterator[Session]:
         session = Session(runtime)
         if await runtime.store.get(CLUSTER) is None:
             await session.clusters.apply(CLUSTER, timeout_s=BOOT_TIMEOUT_S)
-            await said(session, CLUSTER, "n0", f"echo origin > /root/who; nohup sh -c '{TICKS}' >/dev/null 2>&1 &")
+            await said(
+                session, CLUSTER, "n0", f"echo origin > /root/who; sync; nohup sh -c '{TICKS}' >/dev/null 2>&1 &"
+            )
             await session.snapshots.create(CLUSTER, SNAPSHOT, include_memory=True)
         if await runtime.store.get(FORK) is None:
             await session.forks.make(CLUSTER, FORK, snapshot=SNAPSHOT, ssh_timeout_s=BOOT_TIMEOUT_S)

@@ -149,13 +149,14 @@ async def test_nothing_in_a_clone_of_a_machine_that_booted_completely_is_of_that
     of_template = "-e 192.0.2. -e provisional -e vmcluster-template -e 00000000-0000-4000"
     try:
         await _apply(bed, session, StartMode.CLONE, {})
-        search = f"grep -rlaF {of_template} /etc /home /root /run /var --exclude-dir=journal --exclude-dir=dpkg"
-        found = await session.nodes.run(CLUSTER, "n0", search, timeout_s=BOOT_TIMEOUT_S)
-        assert (found.exit_code, found.stdout) == (1, "")
+        # First: sshd keeps the commands that it was given, and the other one spells such values.
         in_memory = await session.nodes.run(
             CLUSTER, "n0", f"python3 -c {shlex.quote(_IN_MEMORY)}", timeout_s=BOOT_TIMEOUT_S
         )
         assert (in_memory.exit_code, in_memory.stdout) == (0, ""), in_memory
+        search = f"grep -rlaF {of_template} /etc /home /root /run /var --exclude-dir=journal --exclude-dir=dpkg"
+        found = await session.nodes.run(CLUSTER, "n0", search, timeout_s=BOOT_TIMEOUT_S)
+        assert (found.exit_code, found.stdout) == (1, "")
         assert await _said(session, "n0", "journalctl -b -o cat _COMM=sshd | grep -c Accepted") == ["1"]
     finally:
         await session.clusters.destroy(CLUSTER, remove_overlays=True)
