@@ -25,7 +25,8 @@ _HOSTS = "/etc/hosts"
 _LABEL_LINK = "/dev/disk/by-label/cidata"
 _DONE = "/run/cloud-init/result.json"
 _CARD = "eth0"
-_RTMGRP_IPV4_IFADDR, _MESSAGE_BYTES = 0x10, 1 << 16
+_RTMGRP_IPV4_IFADDR, _RTMGRP_IPV4_ROUTE, _MESSAGE_BYTES = 0x10, 0x40, 1 << 16
+_DISCARD = 9
 _ETH_P_ARP, _ETHERNET, _IPV4, _REQUEST = 0x0806, 1, 0x0800, 1
 _JOBS_POLL_S, _PATIENCE_S = 0.2, 60.0
 
@@ -69,7 +70,7 @@ def _become_another(seed: str, hosts: str, began: float, keep_logins: Callable[[
             file.write(own)
         machine.set_host_name(own["node"])
         sshd.let_go()
-        addresses = _new_addresses()
+        changes = _changes_of_networks()
         machine.bind(devices)
         networkd.let_go()
         journald.let_go()
@@ -77,7 +78,7 @@ def _become_another(seed: str, hosts: str, began: float, keep_logins: Callable[[
     except Exception as error:
         machine.say(f"this machine boots, as it cannot become another: {error!r}")
         machine.write("/proc/sysrq-trigger", "b")
-    _announce(own["ip"], addresses)
+    _announce(own["ip"], changes)
 
 
 def _read_host_key_again() -> None:
@@ -95,10 +96,10 @@ def _jobs() -> bytes:
     return subprocess.run(["systemctl", "list-jobs", "--no-legend"], capture_output=True, check=True).stdout
 
 
-def _announce(ip: str, addresses: socket.socket) -> None:
-    """Tell the neighbours this machine's address once it has it: who has asked for it asks again only in a second."""
-    while socket.inet_aton(ip) not in addresses.recv(_MESSAGE_BYTES):
-        continue
+def _announce(ip: str, changes: socket.socket) -> None:
+    """Tell the neighbours this machine's address once it can answer them: who has asked for it sends what waited."""
+    while not _reaches_neighbours(ip):
+        changes.recv(_MESSAGE_BYTES)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
         link.bind((_CARD, _ETH_P_ARP))
         mac, address = link.getsockname()[4], socket.inet_aton(ip)
@@ -106,9 +107,21 @@ def _announce(ip: str, addresses: socket.socket) -> None:
         link.send(b"\xff" * len(mac) + mac + kind + mac + address + bytes(len(mac)) + address)
 
 
-def _new_addresses() -> socket.socket:
-    """Where the kernel tells of new addresses (rtnetlink(7))."""
+def _reaches_neighbours(ip: str) -> bool:
+    """Whether the address is this machine's, and there is a route to its network, which networkd adds later."""
+    neighbour = bytes([*(own := socket.inet_aton(ip))[:-1], own[-1] ^ 1])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unsent:
+        try:
+            unsent.bind((ip, 0))
+            unsent.connect((socket.inet_ntoa(neighbour), _DISCARD))
+        except OSError:
+            return False
+    return True
+
+
+def _changes_of_networks() -> socket.socket:
+    """Where the kernel tells of new addresses and routes (rtnetlink(7))."""
     changes = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    changes.bind((0, _RTMGRP_IPV4_IFADDR))
+    changes.bind((0, _RTMGRP_IPV4_IFADDR | _RTMGRP_IPV4_ROUTE))
     changes.settimeout(_PATIENCE_S)
     return changes
