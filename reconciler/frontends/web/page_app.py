@@ -162,7 +162,7 @@ class _Shown:
     async def feed_for(self, secret: str, asked: Mapping[str, str]) -> Response | None:
         """The feed as long as the secret lets somebody in; None if there are too many viewers.
 
-        Who asks for no cluster is shown one, and told which.
+        A feed for which no cluster is named shows one, and its greeting says which.
         """
         cluster, node = asked.get("cluster", ""), asked.get("node", "")
         if not cluster:

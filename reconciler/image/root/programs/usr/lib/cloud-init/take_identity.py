@@ -97,9 +97,15 @@ def _jobs() -> bytes:
 
 
 def _announce(ip: str, changes: socket.socket) -> None:
-    """Tell the neighbours this machine's address once it can answer them: who has asked for it sends what waited."""
-    while not _reaches_neighbours(ip):
-        changes.recv(_MESSAGE_BYTES)
+    """Announce this machine's address once it can answer: its neighbours then send what they have queued for it.
+
+    A machine whose cable is pulled gets no address, and announces none.
+    """
+    try:
+        while not _reaches_neighbours(ip):
+            changes.recv(_MESSAGE_BYTES)
+    except TimeoutError:
+        return
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as link:
         link.bind((_CARD, _ETH_P_ARP))
         mac, address = link.getsockname()[4], socket.inet_aton(ip)
